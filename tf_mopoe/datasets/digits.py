@@ -1,0 +1,136 @@
+"""Digits as pictures, spoken and written: the embedded data set, and real recordings in the same form."""
+
+import functools
+import pathlib
+import re
+import wave
+
+import numpy as np
+
+from tf_mopoe.datasets import logmel
+from tf_mopoe.datasets.pairing import pair_by_label
+
+NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+ALPHABET = " abcdefghijklmnopqrstuvwxyz"
+LENGTH = 8  # characters of a word
+DATA = pathlib.Path(__file__).parent / "data" / "digits.npz"
+
+
+def load_digits(split="train", seed=0, epoch=0, speech=None):
+    """The embedded data set: MNIST pictures, synthetic speech (espeak-ng) and words, paired by label.
+
+    10,000 train and 2,000 test pictures; 2,250 train and 720 test recordings. The splits share no picture and no voice.
+    A row for every picture; its recording and the offset of its word are drawn. How it was made: data/README.md.
+
+    Args:
+        split: "train" or "test".
+        seed, epoch: integers. The same two give the same rows; another `epoch` pairs anew.
+        speech: recordings to use in place of the embedded ones: (log-mels [N, 32, 64, 1], labels [N]), as of
+            `free_spoken_digits`.
+
+    Returns:
+        inputs: {"image": [N, 28, 28, 1] and "speech": [N, 32, 64, 1] in 0..1, "word": one-hot [N, 8, 27]}, float32.
+        labels: int64 [N], 0..9.
+
+    Raises:
+        ValueError: for an unknown split.
+    """
+    if split not in ("train", "test"):
+        raise ValueError(f'`split` must be "train" or "test". Received: split={split!r}')
+    data = arrays()
+    images, image_labels = data[f"{split}_image"], data[f"{split}_image_label"]
+    if speech is None:
+        speech = as_picture(data[f"{split}_speech"]), data[f"{split}_speech_label"]
+    # "test" is not "train" under another seed: the words' offsets would be the same ones.
+    offset = 0 if split == "train" else 10**6
+    index, labels = pair_by_label(
+        {"image": image_labels, "speech": np.asarray(speech[1])}, len(image_labels), seed, offset + epoch
+    )
+    inputs = {
+        "image": as_picture(images[index["image"]]),
+        "speech": speech[0][index["speech"]],
+        "word": words(labels, np.random.default_rng([seed, offset + epoch, 1])),
+    }
+    return inputs, labels
+
+
+def free_spoken_digits(path, split="train"):
+    """Real recordings of spoken digits, as log-mels: the Free Spoken Digit Dataset.
+
+    Args:
+        path: the folder with its recordings, `<digit>_<speaker>_<index>.wav`; or an .npz with `images` (uint8
+            [N, 32, 64], as of `logmel.log_mel`), `labels` and `index`.
+        split: "train" or "test". The official rule: recordings 0 to 4 of each speaker and digit are the test split.
+
+    Returns:
+        speech: float32 [N, 32, 64, 1] in 0..1; labels: int64 [N].
+
+    Raises:
+        ValueError: for an unknown split, a path with no recordings, or a file that is not one of them.
+    """
+    if split not in ("train", "test"):
+        raise ValueError(f'`split` must be "train" or "test". Received: split={split!r}')
+    path = pathlib.Path(path)
+    if path.is_file():
+        with np.load(path) as data:
+            images, labels, index = data["images"], data["labels"], data["index"]
+    else:
+        files = sorted(path.glob("*.wav"))
+        names = [re.fullmatch(r"(\d)_\w+_(\d+)", file.stem) for file in files]
+        if not files or not all(names):
+            raise ValueError(
+                "`path` must be an .npz file, or a folder of recordings named <digit>_<speaker>_<index>.wav. "
+                f"Received: path={str(path)!r}, {len(files)} .wav files, {sum(map(bool, names))} of them so named"
+            )
+        images = np.stack([logmel.log_mel(read_wav(file)) for file in files])
+        labels = np.array([int(name[1]) for name in names])
+        index = np.array([int(name[2]) for name in names])
+    rows = (index < 5) == (split == "test")
+    return as_picture(images[rows]), labels[rows].astype(np.int64)
+
+
+def words(labels, rng):
+    """English names of digits at random offsets among blanks: one-hot float32 [N, 8, 27]."""
+    symbols = np.zeros((len(labels), LENGTH), np.int64)
+    for row, label in zip(symbols, labels):
+        name = NAMES[label]
+        start = rng.integers(LENGTH - len(name) + 1)
+        row[start : start + len(name)] = [ALPHABET.index(letter) for letter in name]
+    return np.eye(len(ALPHABET), dtype=np.float32)[symbols]
+
+
+def read_words(characters):
+    """The text of one-hot words or their probabilities, [N, 8, 27] -> list of N strings."""
+    return ["".join(ALPHABET[symbol] for symbol in row) for row in np.argmax(characters, axis=-1)]
+
+
+def nearest_digit(characters):
+    """Which digit's name a word is nearest to: the most matching characters over all names and offsets, [N] int64."""
+    templates = [
+        (digit, " " * start + name + " " * (LENGTH - len(name) - start))
+        for digit, name in enumerate(NAMES)
+        for start in range(LENGTH - len(name) + 1)
+    ]
+    symbols = np.array([[ALPHABET.index(letter) for letter in text] for _, text in templates])  # [templates, 8]
+    matches = (np.argmax(characters, axis=-1)[:, None] == symbols).sum(axis=-1)  # [N, templates]
+    return np.array([digit for digit, _ in templates])[np.argmax(matches, axis=1)]
+
+
+def as_picture(array):
+    """uint8 [N, H, W] -> float32 [N, H, W, 1] in 0..1."""
+    return (array[..., None] / np.float32(255.0)).astype(np.float32)
+
+
+def read_wav(file):
+    """Samples [T] of a mono .wav of 16 bits, at 8 kHz."""
+    with wave.open(str(file)) as recording:
+        if recording.getnchannels() != 1 or recording.getsampwidth() != 2:
+            raise ValueError(f"Recordings must be mono with 16 bits. Received: {str(file)!r}, {recording.getparams()}")
+        samples = np.frombuffer(recording.readframes(recording.getnframes()), "<i2") / 32768.0
+        return logmel.resample(samples, recording.getframerate())
+
+
+@functools.cache
+def arrays():
+    with np.load(DATA) as data:
+        return dict(data)

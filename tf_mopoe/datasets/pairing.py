@@ -1,0 +1,36 @@
+"""Weak pairing: rows of several modalities that share a label, not a source."""
+
+import numpy as np
+
+
+def pair_by_label(labels, num_rows, seed=0, epoch=0):
+    """Draws rows that agree in their label.
+
+    Every class has the same number of rows, to within one. Within a class each modality's items are used in a new order,
+    over and over, so that all are used equally often, to within one.
+
+    Args:
+        labels: {name: int [N_name]}, the labels of each modality's items.
+        num_rows: rows to make.
+        seed, epoch: integers; another of either is another pairing.
+
+    Returns:
+        index: {name: int64 [num_rows]}, which item of each modality is in each row; label: int64 [num_rows].
+
+    Raises:
+        ValueError: if the modalities do not have the same classes.
+    """
+    classes = {name: tuple(np.unique(values)) for name, values in labels.items()}
+    if len(set(classes.values())) != 1:
+        raise ValueError(f"All modalities must have the same classes. Received: {classes}")
+    rng = np.random.default_rng([seed, epoch])
+    present = np.array(next(iter(classes.values())), np.int64)
+    label = rng.permutation(np.resize(rng.permutation(present), num_rows))
+    index = {}
+    for name, values in labels.items():
+        index[name] = np.empty(num_rows, np.int64)
+        for c in present:
+            rows, items = np.flatnonzero(label == c), np.flatnonzero(values == c)
+            rounds = [rng.permutation(items) for _ in range(-(-len(rows) // len(items)))]
+            index[name][rows] = np.concatenate(rounds)[: len(rows)] if rounds else rows
+    return index, label

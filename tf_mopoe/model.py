@@ -1,0 +1,382 @@
+"""The model: wires encoders, joint posterior, decoders and objective. It knows no data set, no disk and no plot."""
+
+import re
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tf_mopoe import experts as gaussian
+from tf_mopoe import inputs as reading
+from tf_mopoe import sampling
+from tf_mopoe.layers import mixture_of_products
+from tf_mopoe.layers.decoder import Decoder
+from tf_mopoe.layers.gaussian_encoder import GaussianEncoder
+from tf_mopoe.objectives import ELBO
+
+tfd = tfp.distributions
+
+
+@keras.saving.register_keras_serializable(package="tf_mopoe")
+class MultimodalVAE(keras.Model):
+    """A variational autoencoder of several modalities, any of which may be missing in any row.
+
+    Inputs are dicts: `{name: x [B, E]}`, floating dtype, and optionally `has_<name>`, bool [B], False in the rows that
+    lack the modality (which may hold anything there, NaN included). A modality that is not in the dict is missing for
+    all rows. Zeros stand in for missing rows, add nothing to any term and no gradient; a network whose rows see each
+    other in training (batch normalisation) does see those zeros.
+
+    The model is built when it is made: the decoders tell the shape of each modality.
+
+    Args:
+        encoders: {name: GaussianEncoder}, all with the same `latent_dim`. The names' order is that of the experts.
+        decoders: {name: Decoder}, of the same names.
+        joint_posterior: "mopoe" (default; Sutter et al. 2021), "mvae" (Wu & Goodman 2018: the product of all), "mmvae"
+            (Shi et al. 2019: the mixture of the single ones), or a `MixtureOfProducts` layer.
+        objective: what is minimised; default `objectives.ELBO()`.
+        reconstruction_weights: weight of each modality's reconstruction term. "dimension": the largest modality's number
+            of variables over this one's (Sutter et al. 2021, appendix); None (default): all 1; or {name: float}.
+        seed: int, of the draws in training and evaluation. Default: a new one, from Python's `random` (so that
+            `keras.utils.set_random_seed` sets it).
+
+    Raises:
+        ValueError: if encoders and decoders do not fit each other, or an argument is not one of the above.
+    """
+
+    def __init__(
+        self,
+        encoders,
+        decoders,
+        joint_posterior="mopoe",
+        objective=None,
+        reconstruction_weights=None,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(**{"autocast": False} | kwargs)
+        check_parts(encoders, decoders)
+        self.modalities = tuple(encoders)
+        self.encoders = dict(encoders)
+        self.decoders = dict(decoders)
+        self.latent_dim = next(iter(encoders.values())).latent_dim
+        self.objective = ELBO() if objective is None else objective
+        if not callable(self.objective):
+            raise ValueError(f"`objective` must be callable, such as objectives.ELBO(). Received: {objective!r}")
+        self.seed = int(sampling.as_seed(seed)[0]) if seed is None else seed
+        self.base_seed = sampling.as_seed(self.seed).numpy()
+        self.mixture = mixture_of_products.from_name(joint_posterior)
+        self.mixture.bind(self.modalities)
+        self.build_parts()
+        self.reconstruction_weights = reconstruction_weights
+        self.term_weights = weights_of(reconstruction_weights, self.decoders)
+        self.loss_metric = keras.metrics.Mean(name="loss")
+        self.reconstruction_metrics = {
+            name: keras.metrics.Mean(name=f"reconstruction_{name}") for name in self.modalities
+        }
+        self.kl_metric = keras.metrics.Mean(name="kl")
+
+    def build_parts(self):
+        self.event_shapes = {}
+        for part in ("encoder", "decoder"):
+            for name, layer in getattr(self, part + "s").items():
+                if re.fullmatch(r"(gaussian_en|de)coder(_\d+)?", layer.name):  # not a name that the user gave
+                    layer.name = f"{name}_{part}"
+        for name, decoder in self.decoders.items():
+            if not decoder.built:
+                decoder.build((None, self.latent_dim))
+            self.event_shapes[name] = decoder.event_shape
+        for name, encoder in self.encoders.items():
+            shape = (None, *self.event_shapes[name])
+            try:
+                if not encoder.built:
+                    encoder.build(shape)
+            except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
+                raise ValueError(
+                    f"encoders[{name!r}] must take what decoders[{name!r}] makes, shape {shape}. Received: {error}"
+                ) from error
+        self.mixture.build()
+        self.built = True
+
+    def build(self, input_shape=None):
+        """Nothing is left to do: all parts are built when the model is made."""
+
+    # ---- from inputs to distributions
+
+    def encode(self, inputs, training=False):
+        """{name: expert q(z | x)} and {name: bool [B]} of the given modalities, and their x with zeros where missing."""
+        reading.check(inputs, self.event_shapes)
+        x, available = reading.read(inputs, self.event_shapes)
+        return {name: self.encoders[name](x[name], training=training) for name in x}, available, x
+
+    def decode(self, z, to=None):
+        """The mean of p(x | z), z [B, D]: {name: [B, E]}, or one tensor if `to` names a modality."""
+        if to is None:
+            return {name: decoder(z, training=False).mean() for name, decoder in self.decoders.items()}
+        return self.decoders[to](z, training=False).mean()
+
+    def joint_posterior(self, inputs):
+        """q(z | X), the mixture over the subsets of the modalities that are given: `tfd.Mixture`, [B] x [D].
+
+        A subset that a row cannot form has weight 0 in that row.
+
+        Raises:
+            ValueError: for inputs that do not fit the model, a row that has nothing, NaN in a row that is present.
+        """
+        self.check_rows(inputs)
+        experts, available, _ = self.encode(inputs)
+        return self.mixture(experts, available)
+
+    def subset_posterior(self, inputs):
+        """The product of all the experts that each row has: `tfd.MultivariateNormalDiag`, [B] x [D].
+
+        The prior expert joins by the joint posterior's rule. Raises as `joint_posterior`.
+        """
+        self.check_rows(inputs)
+        experts, available, _ = self.encode(inputs)
+        return self.mixture.product(experts, available)
+
+    def call(self, inputs, training=False):
+        """{name: mean of p(x | z) [B, E]} of every modality, z the mean of the subset posterior."""
+        experts, available, _ = self.encode(inputs, training=training)
+        return self.decode(self.mixture.product(experts, available).loc)
+
+    # ---- what it is used for
+
+    def translate(self, inputs, to=None, seed=None):
+        """Makes modalities from those that are given, through one sample z a row.
+
+        z is drawn from the joint posterior's largest components that the row can form: for "mopoe" and "mvae" the
+        product of all it has, for "mmvae" one of its experts.
+
+        Args:
+            inputs: dict of one or more modalities, with or without flags.
+            to: name of the modality to make, or None (default) for all of them, the given ones included.
+            seed: int; the same seed gives the same z. Default: a new one.
+
+        Returns:
+            The mean of p(x | z): tensor [B, E], or {name: tensor} if `to` is None.
+
+        Raises:
+            ValueError: for inputs that do not fit the model, a row that has nothing, NaN in a row that is present, or a
+                `to` that is not a modality.
+        """
+        self.check_name("to", to)
+        self.check_rows(inputs)
+        index_seed, noise_seed = tf.unstack(tf.random.split(sampling.as_seed(seed), 2))
+        experts, available, _ = self.encode(inputs)
+        weights, loc, scale = self.mixture.largest(experts, available)
+        z = sampling.sample_component(loc, scale, sampling.stratified(weights, index_seed), noise_seed)
+        return self.decode(z, to)
+
+    def generate(self, num_samples, seed=None):
+        """Makes `num_samples` rows of every modality from the prior: {name: mean of p(x | z), [num_samples, E]}.
+
+        Raises:
+            ValueError: unless `num_samples` is a positive integer and `seed` an integer or None.
+        """
+        if not isinstance(num_samples, (int, np.integer)) or num_samples < 1:
+            raise ValueError(f"`num_samples` must be a positive integer. Received: num_samples={num_samples!r}")
+        return self.decode(tf.random.stateless_normal([num_samples, self.latent_dim], sampling.as_seed(seed)))
+
+    def log_likelihood(self, inputs, num_samples=64, seed=None):
+        """Importance-weighted estimate of log p(X) of what each row has, in nats: [B].
+
+            log 1/K sum{ p(X | z[k]) p(z[k]) / q(z[k] | X) : k },   z[1..K] from q, stratified over its components
+
+        with the whole mixture's density in the denominator (Burda et al. 2016, eq. 8; Shi et al. 2019, eq. 3). Lower than
+        log p(X) in expectation, and closer with larger K. Reconstruction weights and beta play no part.
+
+        Args:
+            inputs: dict of one or more modalities, with or without flags.
+            num_samples: K, default 64. All K samples of a row are its own.
+            seed: int; the same seed gives the same estimate. Default: a new one.
+
+        Raises:
+            ValueError: for inputs that do not fit the model, a row that has nothing, NaN in a row that is present, or a
+                `num_samples` that is not a positive integer.
+        """
+        if not isinstance(num_samples, (int, np.integer)) or num_samples < 1:
+            raise ValueError(f"`num_samples` must be a positive integer. Received: num_samples={num_samples!r}")
+        self.check_rows(inputs)
+        index_seed, noise_seed = tf.unstack(tf.random.split(sampling.as_seed(seed), 2))
+        experts, available, x = self.encode(inputs)
+        weights, loc, scale = self.mixture.components(experts, available)
+        index = sampling.stratified_samples(weights, num_samples, index_seed)  # [K, B]
+        z = sampling.sample_component(loc, scale, index, noise_seed)  # [K, B, D]
+        prior = gaussian.gaussian_log_prob(z, tf.zeros_like(z), tf.ones_like(z))
+        log_weight = prior - gaussian.mixture_log_prob(z, weights, loc, scale)  # [K, B]
+        terms = [sum(self.log_likelihood_terms(z_k, x, available).values()) for z_k in z]  # decoders see [B, D]
+        return tf.reduce_logsumexp(log_weight + tf.stack(terms), axis=0) - np.log(num_samples).astype(np.float32)
+
+    # ---- training
+
+    def log_likelihood_terms(self, z, x, available, training=False):
+        """{name: log p(x | z)}, [B] nats, of the modalities in `x`; 0 where a row does not have it."""
+        terms = {}
+        for name in x:
+            term = self.decoders[name](z, training=training).log_prob(x[name])
+            terms[name] = tf.where(available[name], term, 0.0)
+        return terms
+
+    def bound(self, inputs, seed, training=False):
+        """The objective's `Terms` [B] for a batch of inputs."""
+        experts, available, x = self.encode(inputs, training=training)
+
+        def log_likelihood(z):
+            return self.log_likelihood_terms(z, x, available, training=training)
+
+        return self.objective(self.mixture.components(experts, available), log_likelihood, self.term_weights, seed)
+
+    def train_step(self, data):
+        inputs, sample_weight = unpack(data)
+        with tf.GradientTape() as tape:
+            terms = self.bound(inputs, self.step_seed(self.optimizer.iterations), training=True)
+            loss = mean_loss(terms.loss, sample_weight)
+            # Keras' optimizers sum the gradients of the replicas.
+            scaled = self.optimizer.scale_loss(loss / tf.distribute.get_strategy().num_replicas_in_sync)
+        variables = self.trainable_variables
+        gradients = tape.gradient(scaled, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        self.optimizer.apply_gradients(zip(gradients, variables))
+        return self.update_metrics(terms, sample_weight)
+
+    def test_step(self, data):
+        inputs, sample_weight = unpack(data)
+        # The rows seen so far number the batch: every batch has its own draws, every evaluation the same.
+        terms = self.bound(inputs, self.step_seed(self.loss_metric.count + 1.0), training=False)
+        return self.update_metrics(terms, sample_weight)
+
+    def step_seed(self, step):
+        """A seed of its own for each step and replica, from the model's: int32 [2]."""
+        context = tf.distribute.get_replica_context()
+        replica = context.replica_id_in_sync_group if context else 0
+        seed = tf.random.fold_in(tf.constant(self.base_seed), tf.cast(step, tf.int32))
+        return tf.random.fold_in(seed, replica)
+
+    def update_metrics(self, terms, sample_weight):
+        self.loss_metric.update_state(terms.loss, sample_weight)
+        self.kl_metric.update_state(terms.kl, sample_weight)
+        for name, metric in self.reconstruction_metrics.items():
+            metric.update_state(terms.reconstruction.get(name, tf.zeros_like(terms.kl)), sample_weight)
+        return self.get_metrics_result()
+
+    @property
+    def metrics(self):
+        return [self.loss_metric, *self.reconstruction_metrics.values(), self.kl_metric]
+
+    # ---- errors before the work
+
+    def fit(self, x=None, y=None, *args, **kwargs):
+        """As `keras.Model.fit`; `x` is a dict of arrays or a data set of such dicts, and there is no `y`."""
+        self.check_arrays(x, y)
+        validation = kwargs.get("validation_data")
+        self.check_arrays(validation, None)
+        return super().fit(x, y, *args, **kwargs)
+
+    def evaluate(self, x=None, y=None, *args, **kwargs):
+        """As `keras.Model.evaluate`; `x` is a dict of arrays or a data set of such dicts, and there is no `y`."""
+        self.check_arrays(x, y)
+        return super().evaluate(x, y, *args, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        """As `keras.Model.predict`: {name: reconstruction mean}, NumPy arrays [N, E], see `call`."""
+        if isinstance(x, dict):
+            self.check_rows(x)
+        return super().predict(x, *args, **kwargs)
+
+    def check_arrays(self, x, y):
+        if y is not None:
+            raise_labels(y)
+        if isinstance(x, dict):
+            reading.check(x, self.event_shapes)
+            reading.check_values(x, self.event_shapes, every_row=False)
+
+    def check_rows(self, inputs):
+        reading.check(inputs, self.event_shapes)
+        if tf.executing_eagerly():
+            reading.check_values(inputs, self.event_shapes)
+
+    def check_name(self, argument, name):
+        if name is not None and name not in self.modalities:
+            raise ValueError(f"`{argument}` must be one of {list(self.modalities)} or None. Received: {name!r}")
+
+    # ---- configuration
+
+    def get_config(self):
+        parts = ("encoders", "decoders")
+        return super().get_config() | {
+            **{part: {n: keras.saving.serialize_keras_object(p) for n, p in getattr(self, part).items()} for part in parts},
+            "joint_posterior": keras.saving.serialize_keras_object(self.mixture),
+            "objective": keras.saving.serialize_keras_object(self.objective),
+            "reconstruction_weights": self.reconstruction_weights,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        for part in ("encoders", "decoders"):
+            config[part] = {
+                name: keras.saving.deserialize_keras_object(layer, custom_objects) for name, layer in config[part].items()
+            }
+        for part in ("joint_posterior", "objective"):
+            config[part] = keras.saving.deserialize_keras_object(config[part], custom_objects)
+        return cls(**config)
+
+
+def check_parts(encoders, decoders):
+    for argument, parts, kind in (("encoders", encoders, GaussianEncoder), ("decoders", decoders, Decoder)):
+        if not isinstance(parts, dict) or not parts or not all(isinstance(part, kind) for part in parts.values()):
+            raise ValueError(f"`{argument}` must be a dict of {kind.__name__} by modality. Received: {parts!r}")
+    if set(encoders) != set(decoders):
+        raise ValueError(
+            f"`encoders` and `decoders` must have the same modalities. Received: {sorted(encoders)} and {sorted(decoders)}"
+        )
+    bad = [n for n in encoders if not isinstance(n, str) or not n.isidentifier() or n.startswith(reading.FLAG)]
+    if bad:
+        raise ValueError(
+            f"A modality's name must be an identifier that does not begin with {reading.FLAG!r}. Received: {bad}"
+        )
+    sizes = {name: encoder.latent_dim for name, encoder in encoders.items()}
+    if len(set(sizes.values())) > 1:
+        raise ValueError(f"All `encoders` must have the same latent_dim. Received: {sizes}")
+
+
+def weights_of(reconstruction_weights, decoders):
+    """{name: float} from None, "dimension" or a dict."""
+    if reconstruction_weights is None:
+        return dict.fromkeys(decoders, 1.0)
+    if reconstruction_weights == "dimension":
+        sizes = {name: decoder.likelihood.dimension(decoder.event_shape) for name, decoder in decoders.items()}
+        return {name: max(sizes.values()) / size for name, size in sizes.items()}
+    if not isinstance(reconstruction_weights, dict) or set(reconstruction_weights) != set(decoders):
+        raise ValueError(
+            f'`reconstruction_weights` must be None, "dimension" or a dict with a number for each of {list(decoders)}. '
+            f"Received: {reconstruction_weights!r}"
+        )
+    for name, weight in reconstruction_weights.items():
+        if not isinstance(weight, (int, float)) or not 0.0 <= weight < float("inf"):
+            raise ValueError(f"reconstruction_weights[{name!r}] must be a number, 0 or more. Received: {weight!r}")
+    return {name: float(weight) for name, weight in reconstruction_weights.items()}
+
+
+def unpack(data):
+    """(inputs, sample weights or None) of what `fit` hands to a step."""
+    inputs, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    if y is not None:
+        raise_labels(y)
+    return inputs, sample_weight
+
+
+def raise_labels(y):
+    raise ValueError(
+        "There is no `y`: the model learns its inputs, so give a dict of modalities only (and data sets of such dicts, not "
+        f"of (inputs, labels)). Received: y={type(y).__name__}"
+    )
+
+
+def mean_loss(loss, sample_weight):
+    """Mean over the rows [B] -> []; 0 for no rows, as a replica may have at the end of the data."""
+    if sample_weight is not None:
+        loss = loss * tf.cast(sample_weight, loss.dtype)
+    return tf.math.divide_no_nan(tf.reduce_sum(loss), tf.cast(tf.size(loss), loss.dtype))
