@@ -1,0 +1,56 @@
+"""A small model of three modalities, and rows for it: what most tests run on."""
+
+import keras
+import numpy as np
+
+import tf_mopoe as mopoe
+
+SHAPES = {"image": (6, 5, 1), "word": (3, 4), "sensor": (7,)}
+LIKELIHOODS = {
+    "image": mopoe.likelihoods.Laplace,
+    "word": mopoe.likelihoods.Categorical,
+    "sensor": mopoe.likelihoods.Normal,
+}
+
+
+def model(names=tuple(SHAPES), latent_dim=4, hidden_units=(8,), seed=0, **kwargs):
+    encoders = {
+        name: mopoe.GaussianEncoder(mopoe.networks.mlp_encoder(SHAPES[name], hidden_units), latent_dim)
+        for name in names
+    }
+    decoders = {
+        name: mopoe.Decoder(mopoe.networks.mlp_decoder(SHAPES[name], latent_dim, hidden_units), LIKELIHOODS[name]())
+        for name in names
+    }
+    return mopoe.MultimodalVAE(encoders, decoders, seed=seed, **kwargs)
+
+
+def compiled(*args, learning_rate=1e-2, **kwargs):
+    result = model(*args, **kwargs)
+    result.compile(optimizer=keras.optimizers.Adam(learning_rate))
+    return result
+
+
+def rows(count=12, names=tuple(SHAPES), seed=0):
+    rng = np.random.default_rng(seed)
+    values = {
+        "image": rng.random((count, *SHAPES["image"]), np.float32),
+        "word": np.eye(4, dtype=np.float32)[rng.integers(4, size=(count, 3))],
+        "sensor": rng.standard_normal((count, *SHAPES["sensor"])).astype(np.float32),
+    }
+    return {name: values[name] for name in names}
+
+
+def with_missing(inputs, rate=0.4, seed=1, fill=np.nan):
+    """Rows with flags; what is missing is filled with NaN. Every row keeps something."""
+    rng = np.random.default_rng(seed)
+    names = list(inputs)
+    count = len(inputs[names[0]])
+    present = rng.random((count, len(names))) >= rate
+    present[np.arange(count), rng.integers(len(names), size=count)] = True
+    result = {}
+    for column, name in enumerate(names):
+        result[name] = inputs[name].copy()
+        result[name][~present[:, column]] = fill
+        result["has_" + name] = present[:, column]
+    return result

@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+
+import reference
+from tf_mopoe import likelihoods
+
+
+def test_densities_equal_the_loops():
+    rng = np.random.default_rng(0)
+    mean = rng.normal(size=(3, 4, 5)).astype(np.float32)
+    x = rng.normal(size=(3, 4, 5)).astype(np.float32)
+    binary = rng.integers(2, size=(3, 4, 5)).astype(np.float32)
+    one_hot = np.eye(5, dtype=np.float32)[rng.integers(5, size=(3, 4))]
+    for row in range(3):
+        for likelihood, value, expected in (
+            (likelihoods.Laplace(0.75), x, reference.laplace_log_density(x[row], mean[row], 0.75)),
+            (likelihoods.Normal(1.7), x, reference.normal_log_likelihood(x[row], mean[row], 1.7)),
+            (likelihoods.Bernoulli(), binary, reference.bernoulli_log_likelihood(binary[row], mean[row])),
+            (likelihoods.Categorical(), one_hot, reference.categorical_log_likelihood(one_hot[row], mean[row])),
+        ):
+            distribution = likelihood(mean)
+            assert distribution.batch_shape == (3,) and distribution.event_shape == (4, 5)
+            np.testing.assert_allclose(distribution.log_prob(value)[row], expected, rtol=1e-5)
+
+
+def test_means():
+    logits = np.array([[[0.0, np.log(3.0)]]], np.float32)
+    np.testing.assert_allclose(likelihoods.Categorical()(logits).mean(), [[[0.25, 0.75]]], rtol=1e-6)
+    np.testing.assert_allclose(likelihoods.Bernoulli()(logits).mean(), [[[0.5, 0.75]]], rtol=1e-6)
+    for location_scale in (likelihoods.Normal(2.0), likelihoods.Laplace(2.0)):
+        np.testing.assert_array_equal(location_scale(logits).mean(), logits)
+
+
+def test_dimension_counts_positions_of_a_sequence_and_numbers_of_the_rest():
+    assert likelihoods.Categorical().dimension((8, 71)) == 8
+    assert likelihoods.Laplace().dimension((32, 32, 3)) == 3072
+    assert likelihoods.Bernoulli().dimension((28, 28, 1)) == 784
+
+
+@pytest.mark.parametrize("kind", [likelihoods.Laplace, likelihoods.Normal])
+def test_a_learned_scale_is_one_positive_weight_that_begins_at_1(kind):
+    likelihood = kind("learned")
+    mean, x = np.zeros((2, 3), np.float32), np.ones((2, 3), np.float32)
+    np.testing.assert_allclose(likelihood(mean).log_prob(x), kind(1.0)(mean).log_prob(x), rtol=1e-6)
+    assert len(likelihood.trainable_variables) == 1
+    likelihood.log_scale.assign(np.log(0.3))
+    np.testing.assert_allclose(likelihood(mean).log_prob(x), kind(0.3)(mean).log_prob(x), rtol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, "fixed", None, float("inf"), float("nan")])
+def test_a_scale_that_is_no_positive_number_is_an_error(scale):
+    with pytest.raises(ValueError, match='`scale` must be a positive number or "learned". Received: scale='):
+        likelihoods.Laplace(scale)

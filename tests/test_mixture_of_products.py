@@ -1,0 +1,139 @@
+"""The joint posterior layer: a tfd.Mixture that equals the paper's definition, with any rows missing."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import reference
+import tf_mopoe as mopoe
+
+tfd = tfp.distributions
+NAMES = ("a", "b", "c")
+FAMILIES = ["powerset", "unimodal", "full", [("a", "b"), ("c",)]]
+
+
+def random_experts(names=NAMES, rows=4, latent_dim=3, seed=0):
+    rng = np.random.default_rng(seed)
+    values = {
+        name: (
+            rng.normal(size=(rows, latent_dim)).astype(np.float32),
+            np.exp(rng.normal(size=(rows, latent_dim))).astype(np.float32),
+        )
+        for name in names
+    }
+    return values, {name: tfd.MultivariateNormalDiag(*pair) for name, pair in values.items()}
+
+
+AVAILABLE = {"a": np.array([1, 1, 0, 0], bool), "b": np.array([1, 0, 1, 0], bool), "c": np.array([1, 0, 0, 1], bool)}
+
+
+@pytest.mark.parametrize("prior", ["full", "all", "none"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_log_prob_equals_the_definition_in_every_row_with_missing_modalities(family, prior):
+    values, experts = random_experts()
+    layer = mopoe.MixtureOfProducts(family, prior, modalities=NAMES)
+    q = layer(experts, AVAILABLE)
+    assert isinstance(q, tfd.Mixture)
+    z = np.random.default_rng(1).normal(size=(4, 3)).astype(np.float32)
+    subsets = {"powerset": reference.powerset(NAMES), "unimodal": [(n,) for n in NAMES], "full": [NAMES]}
+    for row in range(4):
+        present = [name for name in NAMES if AVAILABLE[name][row]]
+        listed = subsets[family] if isinstance(family, str) else family
+        parts = reference.components(values, row, present, listed, NAMES, prior)
+        # atol: a log density near 0 is a difference of terms near 1
+        expected = reference.mixture_log_density(z[row], parts)
+        np.testing.assert_allclose(q.log_prob(z)[row], expected, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(q.mean()[row], sum(w * loc for w, loc, _ in parts), rtol=1e-5, atol=1e-6)
+
+
+def test_the_batched_parameters_and_the_mixture_are_the_same():
+    _, experts = random_experts()
+    layer = mopoe.MixtureOfProducts(modalities=NAMES)
+    weights, loc, scale = layer.components(experts, AVAILABLE)
+    q = layer(experts, AVAILABLE)
+    z = tf.random.normal([4, 3])
+    np.testing.assert_allclose(q.cat.probs_parameter(), weights, rtol=1e-6)
+    for s, component in enumerate(q.components):
+        np.testing.assert_allclose(component.mean(), loc[:, s], rtol=1e-6)
+        np.testing.assert_allclose(component.stddev(), scale[:, s], rtol=1e-6)
+    from tf_mopoe import experts as gaussian
+
+    np.testing.assert_allclose(gaussian.mixture_log_prob(z, weights, loc, scale), q.log_prob(z), rtol=1e-5)
+    np.testing.assert_allclose(np.sum(weights, axis=1), 1.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_modality_masked_for_all_rows_equals_one_left_out(family):
+    values, experts = random_experts()
+    layer = mopoe.MixtureOfProducts(family, modalities=NAMES)
+    masked = layer(experts, {"b": np.zeros(4, bool)})
+    left_out = layer({name: experts[name] for name in ("a", "c")})
+    z = tf.random.normal([4, 3])
+    np.testing.assert_allclose(masked.log_prob(z), left_out.log_prob(z), rtol=1e-5)
+    for get in (layer.product, lambda *a: layer.largest(*a).distribution()):
+        np.testing.assert_allclose(
+            get(experts, {"b": np.zeros(4, bool)}).log_prob(z),
+            get({name: experts[name] for name in ("a", "c")}).log_prob(z),
+            rtol=1e-5,
+        )
+
+
+def test_product_is_the_largest_component():
+    values, experts = random_experts()
+    layer = mopoe.MixtureOfProducts(modalities=NAMES)
+    product = layer.product(experts, AVAILABLE)
+    for row in range(4):
+        present = [name for name in NAMES if AVAILABLE[name][row]]
+        expected = reference.product(
+            [values[n][0][row] for n in present], [values[n][1][row] for n in present], with_prior=len(present) == 3
+        )
+        np.testing.assert_allclose(product.mean()[row], expected[0], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(product.stddev()[row], expected[1], rtol=1e-5)
+    pairs = mopoe.MixtureOfProducts([("a",), ("b",), ("c",), ("a", "b")], modalities=NAMES)
+    weights = pairs.largest(experts, AVAILABLE).weights
+    np.testing.assert_allclose(weights, [[0, 0, 0, 1], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]])
+
+
+def test_a_row_with_nothing_has_the_prior():
+    _, experts = random_experts()
+    nothing = {name: np.zeros(4, bool) for name in NAMES}
+    for family in FAMILIES:
+        q = mopoe.MixtureOfProducts(family, modalities=NAMES)(experts, nothing)
+        prior = tfd.MultivariateNormalDiag(tf.zeros(3), tf.ones(3))
+        z = tf.random.normal([4, 3])
+        np.testing.assert_allclose(q.log_prob(z), prior.log_prob(z), rtol=1e-5)
+
+
+def test_it_works_in_a_graph_and_samples_from_its_density():
+    _, experts = random_experts(rows=1)
+    layer = mopoe.MixtureOfProducts(modalities=NAMES)
+    sample = tf.function(lambda: layer(experts).sample(20000, seed=1))()[:, 0]
+    q = layer(experts)
+    error = 5.0 * np.std(sample, axis=0) / np.sqrt(20000)  # 5 standard errors
+    assert np.all(np.abs(np.mean(sample, axis=0) - q.mean()[0]) < error)
+
+
+def test_config_round_trip():
+    layer = mopoe.MixtureOfProducts([("a",), ("a", "c")], "all", modalities=NAMES)
+    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
+    assert (copy.subsets, copy.prior_expert, copy.modalities) == ([("a",), ("a", "c")], "all", NAMES)
+
+
+def test_errors_name_what_was_expected_and_received():
+    _, experts = random_experts()
+    with pytest.raises(ValueError, match="`prior_expert` must be one of 'full', 'all', 'none'. Received: .*'some'"):
+        mopoe.MixtureOfProducts(prior_expert="some")
+    with pytest.raises(ValueError, match="`subsets` must be one of .*Received: subsets='everything'"):
+        mopoe.MixtureOfProducts("everything")
+    with pytest.raises(ValueError, match=r"\['a', 'b'\].*Received: \['a', 'b', 'c'\], in which \['c'\] are unknown"):
+        mopoe.MixtureOfProducts(modalities=("a", "b"))(experts)
+    with pytest.raises(ValueError, match="subset.*'x'.*unknown"):
+        mopoe.MixtureOfProducts([("x",)], modalities=NAMES)
+    _, other = random_experts(latent_dim=5)
+    with pytest.raises(ValueError, match="same latent size. Received: {'a': 3, 'b': 5}"):
+        mopoe.MixtureOfProducts()({"a": experts["a"], "b": other["b"]})
+    layer = mopoe.MixtureOfProducts(modalities=NAMES)
+    with pytest.raises(ValueError, match="already joins"):
+        layer.bind(("x", "y"))

@@ -1,0 +1,89 @@
+"""Pictures of what a model makes. Needs matplotlib (`pip install tf_mopoe[train]`)."""
+
+import pathlib
+
+import numpy as np
+
+
+def picture(axes, x):
+    """Draws one picture [H, W, 1 or 3] in 0..1."""
+    axes.imshow(np.clip(x, 0.0, 1.0).squeeze(), cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
+
+
+def log_mel(axes, x):
+    """Draws one log-mel picture [bands, time, 1] in 0..1, low bands at the bottom."""
+    axes.imshow(np.squeeze(x), cmap="magma", vmin=0.0, vmax=1.0, origin="lower", aspect="auto")
+
+
+def word(read):
+    """A function that draws one word, one-hot or probabilities [T, C], by `read`: [1, T, C] -> [text]."""
+
+    def draw(axes, x):
+        axes.text(0.5, 0.5, read(x[None])[0].strip(), ha="center", va="center", family="monospace", fontsize=9)
+        axes.set(xlim=(0, 1), ylim=(0, 1))
+
+    return draw
+
+
+def numbers(axes, x):
+    """Draws any other array as bars."""
+    axes.bar(np.arange(np.size(x)), np.ravel(x), width=1.0)
+
+
+def translations(model, inputs, path, drawers=None, seed=0):
+    """A panel for each modality that is given: its rows on top, what the model makes of them below.
+
+    Args:
+        model: `MultimodalVAE`.
+        inputs: {name: [N, E]}, a column for each row (about 10).
+        path: the .png file to write.
+        drawers: {name: function (axes, x)}; default: pictures for [H, W, C], bars for the rest.
+        seed: of the draws.
+    """
+    panels = []
+    for given in model.modalities:
+        made = model.translate({given: inputs[given]}, seed=seed)
+        rows = [(f"given {given}", given, np.asarray(inputs[given]))]
+        rows += [(name, name, np.asarray(made[name])) for name in model.modalities if name != given]
+        panels.append(rows)
+    draw_rows(panels, path, drawers or {}, f"Given one modality, every other (seed {seed})")
+
+
+def prior_samples(model, path, drawers=None, num_samples=10, seed=0):
+    """Rows made from the prior, a column each. Arguments as of `translations`."""
+    made = model.generate(num_samples, seed=seed)
+    panel = [(name, name, np.asarray(made[name])) for name in model.modalities]
+    draw_rows([panel], path, drawers or {}, f"From the prior (seed {seed})")
+
+
+def draw_rows(panels, path, drawers, title):
+    """Panels of rows (text, modality, [N, E]), one under the other, with some space between panels."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # not needed to train or serve: not imported above
+    from matplotlib.figure import Figure
+
+    columns = max(len(x) for panel in panels for _, _, x in panel)
+    heights = [row_height(x) for panel in panels for _, _, x in panel]
+    gaps = 0.25 * (len(panels) - 1)
+    figure = Figure(figsize=(1.5 + 0.9 * columns, 0.5 + 0.9 * (sum(heights) + gaps)), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, fontsize=12)
+    blocks = figure.subfigures(len(panels), 1, squeeze=False, hspace=0.03)[:, 0]
+    for number, (block, panel) in enumerate(zip(blocks, panels)):
+        block.set_facecolor("#f3f3f3" if number % 2 else "white")
+        ratios = [row_height(x) for _, _, x in panel]
+        grid = block.subplots(len(panel), columns, squeeze=False, gridspec_kw={"height_ratios": ratios})
+        for line, (text, name, x) in zip(grid, panel):
+            draw = drawers.get(name, picture if x.ndim == 4 and x.shape[-1] in (1, 3) else numbers)
+            for axes, value in zip(line, x):
+                draw(axes, value)
+            for axes in line:
+                axes.set(xticks=[], yticks=[])
+                axes.spines[:].set_visible(False)
+            line[0].set_ylabel(text, rotation=0, ha="right", va="center", fontsize=9)
+    aside = pathlib.Path(path).with_suffix(".part.png")
+    figure.savefig(aside, dpi=110)
+    aside.replace(path)
+
+
+def row_height(x):
+    return 1.0 if x.ndim == 4 else 0.45

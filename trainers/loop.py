@@ -1,0 +1,116 @@
+"""The training loop: a `tf.function` that takes many steps a call under any `tf.distribute` strategy.
+
+The step itself is the model's `train_step`, the code that `fit` runs too.
+"""
+
+import os
+import sys
+import time
+
+import numpy as np
+import tensorflow as tf
+
+
+def make_strategy(name, replicas=0):
+    """The `tf.distribute` strategy of a flag's value. To be called before TensorFlow does anything else.
+
+    Args:
+        name: "none", "mirrored" (all GPUs of this machine), "multiworker" (all workers that TF_CONFIG names), or "auto":
+            multiworker where TF_CONFIG is set, mirrored where there are two or more GPUs, else none.
+        replicas: if not 0, this many virtual CPU devices, mirrored: to try it without GPUs.
+    """
+    if replicas:
+        if name not in ("auto", "mirrored"):
+            raise ValueError(f"--replicas needs --strategy=mirrored. Received: --strategy={name}")
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * replicas)
+        return tf.distribute.MirroredStrategy([f"CPU:{number}" for number in range(replicas)])
+    if name == "auto":
+        gpus = tf.config.list_physical_devices("GPU")
+        name = "multiworker" if os.environ.get("TF_CONFIG") else "mirrored" if len(gpus) > 1 else "none"
+    if name == "multiworker":
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    return tf.distribute.MirroredStrategy() if name == "mirrored" else tf.distribute.get_strategy()
+
+
+def is_chief(strategy):
+    resolver = strategy.cluster_resolver
+    return resolver is None or resolver.task_type in (None, "chief") or resolver.task_id == 0
+
+
+def batches(strategy, inputs, batch_size, seed, skip):
+    """An iterator over this epoch's batches of `batch_size` rows (all replicas together), in an order set by `seed`."""
+    order = np.random.default_rng(seed).permutation(len(next(iter(inputs.values()))))
+    order = order[: len(order) // batch_size * batch_size]
+    data = tf.data.Dataset.from_tensor_slices(order).batch(batch_size, drop_remainder=True).skip(skip)
+    arrays = {name: tf.constant(array) for name, array in inputs.items()}
+    data = data.map(lambda rows: {name: tf.gather(array, rows) for name, array in arrays.items()}, tf.data.AUTOTUNE)
+    return iter(strategy.experimental_distribute_dataset(data.prefetch(tf.data.AUTOTUNE)))
+
+
+def train(model, strategy, load_epoch, *, epochs, batch_size, seed, first_step=0, steps_per_call=10, every=0, at=None):
+    """Trains a compiled model, and calls back.
+
+    Args:
+        model: `MultimodalVAE`, made and compiled under `strategy`.
+        load_epoch: function epoch -> inputs, {name: array [N, ...]}; the same N for every epoch.
+        epochs, batch_size: whole epochs; rows of all replicas together in a step. The rest of an epoch that does not fill
+            a batch is left out (rows are shuffled anew each epoch).
+        seed: of the order of the rows.
+        first_step: steps that were taken before, of an interrupted training.
+        steps_per_call: steps between two looks at the progress.
+        every: steps after which `at` is called, besides the end of each epoch; 0 for never.
+        at: function (step, epoch, {metric: value}, done) where done tells that the epoch is over.
+
+    Raises:
+        ValueError: if there are fewer rows than `batch_size`.
+    """
+
+    @tf.function
+    def take_steps(iterator, count):
+        for _ in tf.range(count):
+            strategy.run(model.train_step, args=(next(iterator),))
+
+    step, bar = first_step, None
+    for epoch in range(epochs):
+        inputs = load_epoch(epoch)
+        per_epoch = len(next(iter(inputs.values()))) // batch_size
+        if not per_epoch:
+            raise ValueError(f"The training rows must fill one batch. Received: batch size {batch_size}")
+        if step >= (epoch + 1) * per_epoch:
+            continue
+        bar = bar or Progress(epochs * per_epoch - step)
+        iterator = batches(strategy, inputs, batch_size, [seed, epoch], skip=step - epoch * per_epoch)
+        model.reset_metrics()
+        while step < (epoch + 1) * per_epoch:
+            count = min(steps_per_call, (epoch + 1) * per_epoch - step)
+            if every:
+                count = min(count, every - step % every)
+            take_steps(iterator, tf.constant(count))
+            step += count
+            values = {metric.name: float(metric.result()) for metric in model.metrics}
+            bar.add(count, values)
+            done = step == (epoch + 1) * per_epoch
+            if at and (done or (every and step % every == 0)):
+                at(step, epoch, values, done)
+
+
+class Progress:
+    """One line on how far the whole training is, the terms of the bound and the time left; rewritten on a terminal."""
+
+    def __init__(self, total):
+        self.total, self.done, self.began, self.shown = total, 0, time.monotonic(), 0.0
+        self.terminal = sys.stdout.isatty()
+
+    def add(self, steps, values):
+        self.done += steps
+        now = time.monotonic()
+        if now - self.shown < (0.5 if self.terminal else 15.0) and self.done < self.total:
+            return
+        self.shown = now
+        left = int((now - self.began) * (self.total - self.done) / self.done)
+        bar = "=" * (20 * self.done // self.total)
+        terms = "  ".join(f"{name.removeprefix('reconstruction_')} {value:.1f}" for name, value in values.items())
+        line = f"[{bar:20s}] {self.done}/{self.total}  {left // 60}:{left % 60:02d} left  {terms}"
+        end = "\n" if not self.terminal or self.done == self.total else ""
+        print(("\r\033[K" if self.terminal else "") + line, end=end, flush=True)

@@ -1,0 +1,109 @@
+"""A run's folder: what a training leaves in it, each file written aside and renamed."""
+
+import csv
+import json
+import os
+import time
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from tf_mopoe import export, plots
+from trainers import checkpoints
+
+CHECKPOINT_SECONDS = 30.0  # at the end of an epoch, if the last checkpoint is this old
+PICTURES = 10  # times in a run that pictures are drawn, besides the end
+
+
+class RunFolder:
+    """Writes metrics.csv, TensorBoard scalars and pictures, checkpoints, and the other files at the end.
+
+    Args:
+        out: `pathlib.Path` of the folder.
+        experiment: see `trainers.experiments`.
+        settings: {flag: value} of the run.
+    """
+
+    def __init__(self, out, experiment, settings):
+        self.out, self.experiment, self.settings = out, experiment, settings
+        self.test, labels = experiment.load("test", seed=settings["seed"])
+        columns = [np.flatnonzero(labels == label)[0] for label in np.unique(labels)]  # one of each class
+        self.shown = {name: array[columns] for name, array in self.test.items()}
+        self.rows = self.rows_until_checkpoint()
+        self.writer = self.summary_writer()
+        self.saved = time.monotonic()
+        (out / "pictures").mkdir(exist_ok=True)
+
+    def rows_until_checkpoint(self):
+        path, steps = self.out / "metrics.csv", checkpoints.steps(self.out)
+        if not path.exists() or not steps:
+            return []
+        with path.open(newline="") as file:
+            return [row for row in csv.DictReader(file) if int(row["step"]) <= steps[-1]]
+
+    def summary_writer(self):
+        try:
+            import tensorboard  # noqa: F401  tf.summary needs it
+        except ImportError:
+            logging.warning("No TensorBoard logs: tensorboard is not installed (pip install tf_mopoe[train]).")
+            return tf.summary.create_noop_writer()
+        return tf.summary.create_file_writer(str(self.out / "tensorboard"))
+
+    def checkpoint(self, model, step):
+        checkpoints.save(model, self.out, step)
+        self.saved = time.monotonic()
+
+    def epoch(self, model, step, epoch, values):
+        """After each epoch (from 0): `values` are the metrics' means over it."""
+        self.rows.append({"epoch": epoch + 1, "step": step, **values})
+        write_aside(self.out / "metrics.csv", lambda path: write_csv(path, self.rows))
+        last = epoch + 1 == self.settings["epochs"]
+        if last or time.monotonic() - self.saved > CHECKPOINT_SECONDS:
+            self.checkpoint(model, step)
+        with self.writer.as_default(step=step):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
+            if last or (epoch + 1) % max(1, self.settings["epochs"] // PICTURES) == 0:
+                for path in self.draw(model):
+                    tf.summary.image(path.stem, tf.io.decode_png(path.read_bytes(), 3)[None])
+        self.writer.flush()
+
+    def draw(self, model):
+        """Draws the pictures of the model as it is; their paths, none (and a warning) where matplotlib is missing."""
+        paths = [self.out / "pictures" / name for name in ("translations.png", "prior.png")]
+        try:
+            plots.translations(model, self.shown, paths[0], self.experiment.drawers)
+            plots.prior_samples(model, paths[1], self.experiment.drawers)
+        except ImportError:
+            text = "No pictures: matplotlib is not installed (pip install tf_mopoe[train])."
+            logging.log_first_n(logging.WARNING, text, 1)
+            return []
+        return paths
+
+    def finish(self, model, seconds):
+        """The files of a finished run; `seconds` is what its training took."""
+        test = model.evaluate(self.test, batch_size=self.settings["batch_size"], verbose=0, return_dict=True)
+        write_aside(self.out / "model.keras", model.save)
+        exported = export.saved_model(model, self.out / "saved_model")
+        write_json(self.out / "metrics.json", {"test": test, "seconds": round(seconds, 1), "train": self.rows[-1]})
+        print("On the test split, in nats per row: " + ", ".join(f"{name} {value:.1f}" for name, value in test.items()))
+        print(f"Trained for {seconds:.0f} s. Model: {self.out / 'model.keras'}, export: {exported}")
+
+
+def write_aside(path, write):
+    """Calls `write` with another path of the same ending, then renames: `path` is never half written."""
+    aside = path.with_name("part" + path.suffix)
+    write(aside)
+    os.replace(aside, path)
+
+
+def write_json(path, value):
+    write_aside(path, lambda aside: aside.write_text(json.dumps(value, indent=2) + "\n"))
+
+
+def write_csv(path, rows):
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)

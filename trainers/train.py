@@ -1,0 +1,139 @@
+"""Trains a multimodal VAE and leaves a run folder with its model, measures, pictures and export.
+
+    python -m trainers.train --dataset=digits --method=mopoe --epochs=20 --out=runs/digits
+
+The folder: flags.json, model.keras, metrics.csv (a row an epoch), metrics.json, checkpoints/, tensorboard/,
+pictures/*.png, saved_model/1/. Interrupted, the same command with --resume goes on from the newest checkpoint.
+
+Several GPUs: --strategy=mirrored. Several machines: TF_CONFIG on each (see TensorFlow's MultiWorkerMirroredStrategy), the
+same command on each, a folder --out that all of them read; the chief alone writes.
+"""
+
+import json
+import pathlib
+import sys
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+
+import tf_mopoe as mopoe
+from trainers import checkpoints, loop
+from trainers.experiments import EXPERIMENTS, METHODS
+from trainers.run_folder import RunFolder, write_json
+
+FLAGS = flags.FLAGS
+flags.DEFINE_enum("dataset", "digits", sorted(EXPERIMENTS), "What to learn.")
+flags.DEFINE_enum("method", "mopoe", sorted(METHODS), "Which subsets are components of the joint posterior.")
+flags.DEFINE_enum("kl", None, ["components", "mixture"], "KL of the bound. Default: the method's own.")
+flags.DEFINE_integer("latent_dim", None, "Number of latent variables. Default: the data set's own.", lower_bound=1)
+flags.DEFINE_float("beta", None, "Weight of the KL. Default: the data set's own.", lower_bound=0.0)
+flags.DEFINE_float("learning_rate", None, "Of Adam. Default: the data set's own.", lower_bound=0.0)
+flags.DEFINE_integer("epochs", None, "Passes over the training rows. Default: the data set's own.", lower_bound=1)
+flags.DEFINE_integer("batch_size", 256, "Rows in a step, of all replicas together.", lower_bound=1)
+flags.DEFINE_integer("seed", 0, "Seed of weights, order, pairing and draws.")
+flags.DEFINE_enum("precision", "float32", ["float32", "mixed_float16", "mixed_bfloat16"], "Keras' dtype policy.")
+flags.DEFINE_float(
+    "missing_rate", 0.0, "Share of the modality entries that is hidden in training.", lower_bound=0.0, upper_bound=1.0
+)
+flags.DEFINE_string("speech", None, "Real recordings to use for the synthetic speech of digits: folder of .wav, or .npz.")
+flags.DEFINE_enum("strategy", "auto", ["auto", "mirrored", "multiworker", "none"], "How to use several devices.")
+flags.DEFINE_integer("replicas", 0, "Virtual CPU devices, to try --strategy=mirrored without GPUs.", lower_bound=0)
+flags.DEFINE_bool("deterministic", False, "Deterministic ops only: the same flags give the same weights, bit by bit.")
+flags.DEFINE_integer("steps_per_call", 10, "Steps between two looks at the progress.", lower_bound=1)
+flags.DEFINE_integer("checkpoint_steps", 0, "Steps between checkpoints, besides those at the end of epochs.", lower_bound=0)
+flags.DEFINE_string("out", None, "The run's folder.", required=True)
+flags.DEFINE_bool("resume", False, "Go on from the newest checkpoint in --out, if there is one.")
+
+# What a run can be resumed with another value of: where it runs and how long.
+FREE = ("strategy", "replicas", "steps_per_call", "checkpoint_steps", "out", "resume", "epochs")
+
+
+def main(_):
+    strategy = loop.make_strategy(FLAGS.strategy, FLAGS.replicas)
+    keras.utils.set_random_seed(FLAGS.seed)
+    if FLAGS.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    keras.config.set_dtype_policy(FLAGS.precision)
+    experiment = EXPERIMENTS[FLAGS.dataset](speech=FLAGS.speech)
+    settings = resolved_flags(experiment)
+    out, chief = pathlib.Path(FLAGS.out), loop.is_chief(strategy)
+    first_step = prepare(out, settings, chief)
+    with strategy.scope():
+        model = checkpoints.load(out, first_step) if first_step else new_model(experiment, settings)
+    folder = RunFolder(out, experiment, settings) if chief else None
+
+    def at(step, epoch, values, done):
+        if chief and done:
+            folder.epoch(model, step, epoch, values)
+        if chief and not done:
+            folder.checkpoint(model, step)
+
+    began = time.monotonic()
+    loop.train(
+        model,
+        strategy,
+        lambda epoch: training_inputs(experiment, epoch),
+        epochs=settings["epochs"],
+        batch_size=FLAGS.batch_size,
+        seed=FLAGS.seed,
+        first_step=first_step,
+        steps_per_call=FLAGS.steps_per_call,
+        every=FLAGS.checkpoint_steps,
+        at=at,
+    )
+    if chief:
+        folder.finish(model, time.monotonic() - began)
+
+
+def resolved_flags(experiment):
+    """All that shapes the run, with the data set's defaults filled in."""
+    settings = {flag.name: flag.value for flag in FLAGS.get_key_flags_for_module(sys.modules[__name__])}
+    for name in ("latent_dim", "beta", "learning_rate", "epochs"):
+        if settings[name] is None:
+            settings[name] = getattr(experiment, name)
+    settings["kl"] = settings["kl"] or METHODS[FLAGS.method][1]
+    return settings
+
+
+def prepare(out, settings, chief):
+    """Makes the run's folder, or sees that it is of the same run; the step to go on from (0: the start)."""
+    steps = checkpoints.steps(out)
+    if steps and not FLAGS.resume:
+        raise app.UsageError(f"--out={out} holds a run already, at step {steps[-1]}: give --resume, or another folder.")
+    if steps:
+        before = json.loads((out / "flags.json").read_text())
+        other = {n: (before.get(n), v) for n, v in settings.items() if n not in FREE and before.get(n) != v}
+        if other:
+            told = ", ".join(f"--{name} was {old!r}, is {new!r}" for name, (old, new) in other.items())
+            raise app.UsageError(f"--resume needs the flags that {out} was started with. {told}.")
+        if chief:
+            print(f"Going on from step {steps[-1]}.")
+    if chief:
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(out / "flags.json", settings)
+    return steps[-1] if steps else 0
+
+
+def new_model(experiment, settings):
+    joint_posterior, _ = METHODS[settings["method"]]
+    objective = mopoe.objectives.ELBO(beta=settings["beta"], kl=settings["kl"])
+    model = experiment.model(settings["latent_dim"], joint_posterior, objective, settings["seed"])
+    model.compile(optimizer=keras.optimizers.Adam(settings["learning_rate"]))
+    return model
+
+
+def training_inputs(experiment, epoch):
+    """This epoch's rows, paired anew; --missing_rate of all modality entries are flagged as missing, at random."""
+    inputs, labels = experiment.load("train", seed=FLAGS.seed, epoch=epoch)
+    if FLAGS.missing_rate:
+        rng = np.random.default_rng([FLAGS.seed, epoch, 2])
+        present = {f"has_{name}": rng.random(len(labels)) >= FLAGS.missing_rate for name in inputs}
+        inputs = inputs | present
+    return inputs
+
+
+if __name__ == "__main__":
+    app.run(main)
