@@ -236,7 +236,10 @@ class MultimodalVAE(keras.Model):
             # Keras' optimizers sum the gradients of the replicas.
             scaled = self.optimizer.scale_loss(loss / tf.distribute.get_strategy().num_replicas_in_sync)
         variables = self.trainable_variables
-        gradients = tape.gradient(scaled, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        # Zeros, not None, for the networks of a modality that is not given: then it equals one that is masked.
+        gradients = tape.gradient(
+            scaled, [variable.value for variable in variables], unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
         self.optimizer.apply_gradients(zip(gradients, variables))
         return self.update_metrics(terms, sample_weight)
 

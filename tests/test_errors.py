@@ -1,0 +1,158 @@
+"""Bad input: a ValueError that names the argument, what was expected and what was received."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import small
+import tf_mopoe as mopoe
+
+GOOD = small.rows(6)
+LABELS = np.arange(6)
+
+
+def changed(**changes):
+    return {**GOOD, **changes}
+
+
+BAD_INPUTS = {
+    "unknown modality": (changed(smell=GOOD["sensor"]), r"\['image', 'word', 'sensor'\].*Received: \['smell'\]"),
+    "wrong shape": (changed(image=GOOD["image"][..., 0]), r"`image` must have shape .*6, 5, 1.*Received: shape \(6, 6, 5\)"),
+    "integer dtype": (changed(sensor=np.ones((6, 7), np.uint8)), "`sensor` must be of a floating dtype.*uint8"),
+    "strings": (changed(sensor=np.full((6, 7), "x")), "`sensor` must be of a floating dtype.*Received"),
+    "a list": (changed(sensor=[[0.0] * 7] * 6), "`sensor` must be of a floating dtype.*Received: no array"),
+    "no modality": ({}, r"at least one of the modalities \['image', 'word', 'sensor'\].*Received: \[\]"),
+    "a flag only": ({"has_word": np.ones(6, bool)}, "at least one of the modalities"),
+    "rows that disagree": (changed(word=GOOD["word"][:4]), "same number of rows.*'word': 4"),
+    "a flag without its modality": (
+        {"image": GOOD["image"], "has_word": np.ones(6, bool)},
+        "`has_word` needs `word`, which is not among the inputs",
+    ),
+    "a flag of numbers": (changed(has_word=np.ones(6)), "`has_word` must be bool with shape.*Received: float64"),
+    "a flag too long": (changed(has_word=np.ones((6, 1), bool)), r"`has_word` must be bool.*shape \(6, 1\)"),
+    "not a dict": (GOOD["image"], "`inputs` must be a dict of the modalities.*Received: "),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INPUTS)
+def test_inputs_that_do_not_fit(case):
+    inputs, text = BAD_INPUTS[case]
+    model = small.compiled()
+    uses = [model.joint_posterior, model.subset_posterior, model.translate, model.log_likelihood]
+    for use in uses if case == "a list" else [*uses, model]:  # Keras' __call__ has its own error for lists
+        with pytest.raises(ValueError, match=text):
+            use(inputs)
+    if isinstance(inputs, dict) and inputs:
+        for use in (model.fit, model.evaluate, model.predict):
+            with pytest.raises(ValueError, match=text):
+                use(inputs, verbose=0)
+
+
+def test_nan_in_a_row_that_is_marked_present():
+    bad = GOOD["sensor"].copy()
+    bad[4, 2] = np.nan
+    model = small.compiled()
+    text = "`sensor` must be finite in every row where it is present.*`has_sensor`.*1 such rows.*row 4"
+    for use in (model.joint_posterior, model.subset_posterior, model.translate, model.log_likelihood):
+        with pytest.raises(ValueError, match=text):
+            use(changed(sensor=bad))
+    for use in (model.fit, model.evaluate, model.predict):
+        with pytest.raises(ValueError, match=text):
+            use(changed(sensor=bad), verbose=0)
+    fine = changed(sensor=bad, has_sensor=np.arange(6) != 4)
+    assert np.isfinite(model.evaluate(fine, verbose=0)).all()
+
+
+def test_a_row_with_nothing_is_an_error_outside_training():
+    nothing = {"image": GOOD["image"], "has_image": np.arange(6) != 2}
+    model = small.compiled()
+    for use in (model.joint_posterior, model.subset_posterior, model.translate, model.log_likelihood):
+        with pytest.raises(ValueError, match="Every row must have at least one modality. Received: 1 rows.*first row 2"):
+            use(nothing)
+    with pytest.raises(ValueError, match="at least one modality"):
+        model.predict(nothing, verbose=0)
+    model.fit(nothing, verbose=0)
+
+
+def test_labels_are_an_error_wherever_they_come():
+    model = small.compiled()
+    text = "There is no `y`.*Received: y="
+    with pytest.raises(ValueError, match=text):
+        model.fit(GOOD, LABELS, verbose=0)
+    with pytest.raises(ValueError, match=text):
+        model.evaluate(GOOD, LABELS, verbose=0)
+    with pytest.raises(ValueError, match=text):
+        model.fit(tf.data.Dataset.from_tensor_slices((GOOD, LABELS)).batch(3), verbose=0)
+
+
+def test_parts_that_do_not_fit_each_other():
+    model = small.model()
+    encoders, decoders = dict(model.encoders), dict(model.decoders)
+    with pytest.raises(ValueError, match=r"same modalities. Received: \['image', 'sensor', 'word'\] and \['image'\]"):
+        mopoe.MultimodalVAE(encoders, {"image": decoders["image"]})
+    other = mopoe.GaussianEncoder(mopoe.networks.mlp_encoder(7), latent_dim=9)
+    with pytest.raises(ValueError, match="`encoders` must have the same latent_dim. Received: .*'sensor': 9"):
+        mopoe.MultimodalVAE({**encoders, "sensor": other}, decoders)
+    with pytest.raises(ValueError, match="`encoders` must be a dict of GaussianEncoder"):
+        mopoe.MultimodalVAE(decoders, decoders)
+    with pytest.raises(ValueError, match="`decoders` must be a dict of Decoder"):
+        mopoe.MultimodalVAE(encoders, encoders)
+    swapped = {"image": small.model().encoders["sensor"], "word": encoders["word"], "sensor": encoders["sensor"]}
+    swapped["image"] = mopoe.GaussianEncoder(mopoe.networks.mlp_encoder(7), latent_dim=4)
+    with pytest.raises(ValueError, match=r"encoders\['image'\] must take what decoders\['image'\] makes, shape .*6, 5, 1"):
+        mopoe.MultimodalVAE(swapped, decoders)
+    with pytest.raises(ValueError, match="identifier that does not begin with 'has_'. Received: \\['has_it'\\]"):
+        mopoe.MultimodalVAE({"has_it": encoders["image"]}, {"has_it": decoders["image"]})
+
+
+@pytest.mark.parametrize(
+    "arguments, text",
+    [
+        ({"joint_posterior": "poe"}, "`joint_posterior` must be one of 'mopoe', 'mvae', 'mmvae'.*'poe'"),
+        ({"joint_posterior": mopoe.MixtureOfProducts([("image", "taste")])}, "'taste'.*unknown"),
+        ({"objective": "elbo"}, "`objective` must be callable.*Received: 'elbo'"),
+        ({"reconstruction_weights": "size"}, '`reconstruction_weights` must be None, "dimension" or a dict.*\'size\''),
+        ({"reconstruction_weights": {"image": 1.0}}, "`reconstruction_weights` must be.*Received: {'image': 1.0}"),
+        (
+            {"reconstruction_weights": {"image": -1.0, "word": 1.0, "sensor": 1.0}},
+            r"reconstruction_weights\['image'\] must be a number, 0 or more. Received: -1.0",
+        ),
+        ({"seed": "one"}, "`seed` must be an integer or None. Received: seed='one'"),
+    ],
+)
+def test_bad_arguments_of_the_model(arguments, text):
+    with pytest.raises(ValueError, match=text):
+        small.model(**{"seed": 0, **arguments})
+
+
+def test_bad_arguments_of_the_layers():
+    network = mopoe.networks.mlp_encoder(3)
+    with pytest.raises(ValueError, match="`network` must be a Keras layer or model. Received: network=3"):
+        mopoe.GaussianEncoder(3, 2)
+    with pytest.raises(ValueError, match="`latent_dim` must be a positive integer. Received: latent_dim=0"):
+        mopoe.GaussianEncoder(network, 0)
+    with pytest.raises(ValueError, match="`network` must be a Keras layer or model. Received: network=None"):
+        mopoe.Decoder(None, mopoe.likelihoods.Normal())
+    with pytest.raises(ValueError, match=r"`likelihood` must be one of tf_mopoe.likelihoods.*Received: 'normal'"):
+        mopoe.Decoder(network, "normal")
+    with pytest.raises(ValueError, match="`shape` must be a positive integer or a tuple of them. Received: "):
+        mopoe.networks.mlp_encoder(0)
+
+
+def test_bad_requests():
+    model = small.model()
+    with pytest.raises(ValueError, match=r"`to` must be one of \['image', 'word', 'sensor'\] or None. Received: 'smell'"):
+        model.translate(GOOD, to="smell")
+    for count in (0, 2.5, None):
+        with pytest.raises(ValueError, match="`num_samples` must be a positive integer. Received: num_samples="):
+            model.generate(count)
+    with pytest.raises(ValueError, match="`seed` must be an integer or None"):
+        model.generate(2, seed="x")
+
+
+def test_an_encoder_that_is_keras_but_lacks_its_shape_is_told_by_name():
+    encoder = mopoe.GaussianEncoder(keras.layers.Conv2D(3, 3), 4)  # a sensor has no pictures
+    model = small.model()
+    with pytest.raises(ValueError, match=r"encoders\['sensor'\] must take what decoders\['sensor'\] makes"):
+        mopoe.MultimodalVAE({"sensor": encoder}, {"sensor": model.decoders["sensor"]})

@@ -1,0 +1,223 @@
+"""What Keras users expect: fit and its callbacks, files, configuration, precision, any kind of network."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import small
+import tf_mopoe as mopoe
+
+KERNELS = ("loss", "reconstruction_image", "reconstruction_word", "reconstruction_sensor", "kl")
+
+
+def test_fit_on_arrays_learns_and_reports_every_term():
+    model = small.compiled(reconstruction_weights="dimension", objective=mopoe.objectives.ELBO(beta=2.0))
+    inputs = small.rows(64)
+    history = model.fit(inputs, batch_size=16, epochs=30, verbose=0, validation_data=small.rows(16, seed=5)).history
+    assert set(history) == {*KERNELS, *("val_" + name for name in KERNELS)}
+    assert history["loss"][-1] < 0.9 * history["loss"][0]
+    weights = {"image": 1.0, "word": 10.0, "sensor": 30 / 7}
+    for prefix in ("", "val_"):
+        total = sum(weights[n] * np.array(history[f"{prefix}reconstruction_{n}"]) for n in weights)
+        np.testing.assert_allclose(history[prefix + "loss"], total + 2.0 * np.array(history[prefix + "kl"]), rtol=1e-5)
+
+
+def test_fit_on_a_data_set_equals_fit_on_arrays():
+    inputs = small.rows(32)
+    losses = []
+    for data in (inputs, tf.data.Dataset.from_tensor_slices(inputs).batch(8)):
+        model = small.compiled()
+        if losses:
+            model.set_weights(first)
+        first = model.get_weights()
+        arguments = {"batch_size": 8, "shuffle": False} if data is inputs else {}
+        losses.append(model.fit(data, epochs=3, verbose=0, **arguments).history["loss"])
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-6)
+
+
+def test_evaluate_is_reproducible_and_each_batch_has_its_own_draws():
+    model, inputs = small.compiled(), small.rows(32)
+    assert model.evaluate(inputs, batch_size=8, verbose=0) == model.evaluate(inputs, batch_size=8, verbose=0)
+    same = {name: np.tile(array[:8], (2,) + (1,) * (array.ndim - 1)) for name, array in inputs.items()}
+    once = model.evaluate({name: array[:8] for name, array in inputs.items()}, batch_size=8, verbose=0)
+    assert model.evaluate(same, batch_size=8, verbose=0)[0] != once[0]
+
+
+def test_sample_weights_weigh_rows():
+    model, inputs = small.compiled(), small.rows(16)
+    weight = (np.arange(16) < 8).astype(np.float32)
+    whole = model.evaluate(inputs, sample_weight=weight, batch_size=16, verbose=0, return_dict=True)
+    terms = model.bound(inputs, model.step_seed(1.0))
+    np.testing.assert_allclose(whole["loss"], np.mean(terms.loss[:8]), rtol=1e-5)
+
+
+def test_callbacks(tmp_path):
+    pytest.importorskip("tensorboard", reason="keras.callbacks.TensorBoard needs tensorboard")
+    model = small.compiled()
+    callbacks = [
+        keras.callbacks.EarlyStopping("val_loss", patience=0, min_delta=1e9),
+        keras.callbacks.ModelCheckpoint(str(tmp_path / "best.keras"), monitor="val_loss", save_best_only=True),
+        keras.callbacks.BackupAndRestore(str(tmp_path / "backup"), delete_checkpoint=False),
+        keras.callbacks.TensorBoard(str(tmp_path / "logs")),
+        keras.callbacks.CSVLogger(str(tmp_path / "log.csv")),
+    ]
+    history = model.fit(small.rows(32), epochs=9, validation_split=0.25, callbacks=callbacks, verbose=0).history
+    assert len(history["loss"]) == 2  # stopped early
+    assert (tmp_path / "log.csv").read_text().splitlines()[0].startswith("epoch,kl,loss,reconstruction_image")
+    assert list((tmp_path / "logs").rglob("events*")) and list((tmp_path / "backup").iterdir())
+    best = keras.models.load_model(tmp_path / "best.keras")
+    assert best.evaluate(small.rows(8), verbose=0) is not None
+
+
+def test_backup_and_restore_goes_on_as_if_nothing_had_happened(tmp_path):
+    inputs = small.rows(32)
+    whole = small.compiled()
+    start = whole.get_weights()
+    expected = whole.fit(inputs, epochs=4, shuffle=False, verbose=0).history["loss"]
+
+    class Crash(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                raise KeyboardInterrupt
+
+    backup = lambda: keras.callbacks.BackupAndRestore(str(tmp_path))  # noqa: E731
+    broken = small.compiled()
+    broken.set_weights(start)
+    with pytest.raises(KeyboardInterrupt):
+        broken.fit(inputs, epochs=4, shuffle=False, verbose=0, callbacks=[backup(), Crash()])
+    resumed = small.compiled(seed=0)
+    again = resumed.fit(inputs, epochs=4, shuffle=False, verbose=0, callbacks=[backup()]).history["loss"]
+    np.testing.assert_allclose(again, expected[2:], rtol=1e-6)
+
+
+@keras.saving.register_keras_serializable(package="test")
+class Own(keras.Model):
+    """A subclassed network, without a build of its own."""
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.flatten = keras.layers.Flatten()
+        self.dense = keras.layers.Dense(units)
+
+    def call(self, x):
+        return keras.ops.tanh(self.dense(self.flatten(x)))
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+def of_all_kinds():
+    """Functional, Sequential and subclassed networks in one model, with an explicit list of subsets."""
+    x = keras.Input((6, 5, 1))
+    h = keras.layers.Conv2D(3, 3, activation="relu")(x)
+    functional = keras.Model(x, keras.layers.Concatenate()([keras.layers.Flatten()(h), keras.layers.Flatten()(x)]))
+    lazy = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(5, activation="relu")])
+    image_back = keras.Sequential([keras.layers.Dense(30), keras.layers.Reshape((6, 5, 1))])
+    return mopoe.MultimodalVAE(
+        {
+            "image": mopoe.GaussianEncoder(functional, 3),
+            "word": mopoe.GaussianEncoder(lazy, 3),
+            "sensor": mopoe.GaussianEncoder(Own(6), 3),
+        },
+        {
+            "image": mopoe.Decoder(image_back, mopoe.likelihoods.Bernoulli()),
+            "word": mopoe.Decoder(mopoe.networks.mlp_decoder((3, 4), 3), mopoe.likelihoods.Categorical()),
+            "sensor": mopoe.Decoder(Own(7), mopoe.likelihoods.Normal("learned")),
+        },
+        joint_posterior=mopoe.MixtureOfProducts([("image",), ("word", "sensor")], prior_expert="all"),
+        objective=mopoe.objectives.ELBO(beta=0.5, kl="mixture"),
+        reconstruction_weights={"image": 0.5, "word": 2.0, "sensor": 1.0},
+    )
+
+
+def test_networks_of_all_kinds_train_every_variable():
+    model = of_all_kinds()
+    model.compile("adam")
+    before = [variable.numpy() for variable in model.trainable_variables]
+    model.fit(small.with_missing(small.rows(32)), epochs=2, verbose=0)
+    for old, variable in zip(before, model.trainable_variables):
+        assert np.any(old != variable.numpy()), variable.path
+
+
+def test_keras_file_round_trip_in_a_new_process(tmp_path):
+    model, inputs = of_all_kinds(), small.with_missing(small.rows(16))
+    model.compile("adam")
+    model.fit(inputs, epochs=2, verbose=0)
+    model.save(tmp_path / "m.keras")
+    np.savez(tmp_path / "in.npz", **inputs)
+    code = """
+import sys, numpy as np, keras
+sys.path.insert(0, sys.argv[2])
+import test_keras
+model = keras.models.load_model(sys.argv[1] + "/m.keras")
+inputs = dict(np.load(sys.argv[1] + "/in.npz"))
+made = model.translate(inputs, seed=3)
+before = model.evaluate(inputs, verbose=0)
+model.fit(inputs, epochs=1, shuffle=False, verbose=0)
+np.savez(sys.argv[1] + "/out.npz", loss=before, weight=model.get_weights()[0], **made)
+"""
+    here = str(pathlib.Path(__file__).parent)
+    subprocess.run([sys.executable, "-c", code, str(tmp_path), here], check=True, cwd=here, capture_output=True)
+    out = np.load(tmp_path / "out.npz")
+    for name, value in model.translate(inputs, seed=3).items():
+        np.testing.assert_allclose(out[name], value, rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(out["loss"], model.evaluate(inputs, verbose=0), rtol=1e-6)
+    # The optimizer and the seed came along: the next epoch is the same one.
+    model.fit(inputs, epochs=1, shuffle=False, verbose=0)
+    np.testing.assert_allclose(out["weight"], model.get_weights()[0], rtol=1e-5, atol=1e-7)
+
+
+def test_config_round_trip():
+    model = of_all_kinds()
+    config = model.get_config()
+    json.dumps(config)
+    copy = mopoe.MultimodalVAE.from_config(config)
+    assert copy.get_config() == config
+    copy.set_weights(model.get_weights())
+    inputs = small.rows(4)
+    np.testing.assert_allclose(copy.predict(inputs, verbose=0)["image"], model.predict(inputs, verbose=0)["image"])
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_trains_with_float32_heads(policy):
+    keras.config.set_dtype_policy(policy)
+    model = small.compiled(reconstruction_weights="dimension")
+    q = model.subset_posterior(small.rows(4))
+    assert q.dtype == tf.float32
+    assert model.decoders["image"](tf.zeros([2, 4])).dtype == tf.float32
+    assert model.encoders["image"].network.compute_dtype == policy.removeprefix("mixed_")
+    history = model.fit(small.with_missing(small.rows(64)), batch_size=16, epochs=40, verbose=0).history
+    assert np.all(np.isfinite(history["loss"])) and history["loss"][-1] < 0.8 * history["loss"][0]
+    assert all(np.all(np.isfinite(weight)) for weight in model.get_weights())
+
+
+def test_summary_names_the_parts_and_their_shapes():
+    lines = []
+    small.model().summary(print_fn=lines.append)
+    text = "\n".join(lines)
+    for expected in ("image_encoder", "sensor_decoder", "(None, 6, 5, 1)", "(None, 4)", "mixture_of_products"):
+        assert expected in text
+
+
+def test_generate_and_translate_are_decided_by_their_seed():
+    model, inputs = small.model(), small.rows(3)
+    np.testing.assert_array_equal(model.generate(3, seed=1)["image"], model.generate(3, seed=1)["image"])
+    assert np.any(model.generate(3, seed=1)["image"] != model.generate(3, seed=2)["image"])
+    assert np.any(model.translate(inputs, seed=1)["word"] != model.translate(inputs)["word"])
+    z = tf.random.stateless_normal([3, 4], [1, 0])
+    np.testing.assert_allclose(model.generate(3, seed=1)["image"], model.decode(z)["image"])
+
+
+def test_predict_decodes_the_mean_of_the_product():
+    model, inputs = small.model(), small.rows(5)
+    made = model.predict(inputs, batch_size=2, verbose=0)
+    z = model.subset_posterior(inputs).mean()
+    np.testing.assert_allclose(made["sensor"], model.decoders["sensor"].network(z), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(made["word"].sum(axis=-1), np.ones((5, 3)), rtol=1e-5)
