@@ -82,6 +82,8 @@ def test_labels_are_an_error_wherever_they_come():
         model.fit(GOOD, LABELS, verbose=0)
     with pytest.raises(ValueError, match=text):
         model.evaluate(GOOD, LABELS, verbose=0)
+    with pytest.raises(ValueError, match="There is no `sample_weight`"):
+        model.fit(GOOD, sample_weight=np.ones(6), verbose=0)
     with pytest.raises(ValueError, match=text):
         model.fit(tf.data.Dataset.from_tensor_slices((GOOD, LABELS)).batch(3), verbose=0)
 

@@ -101,6 +101,9 @@ class MultimodalVAE(keras.Model):
     def build(self, input_shape=None):
         """Nothing is left to do: all parts are built when the model is made."""
 
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Nothing to do, as in `build`; under a strategy Keras' own adds up a batch over the replicas, and fails on bool."""
+
     # ---- from inputs to distributions
 
     def encode(self, inputs, training=False):
@@ -229,10 +232,10 @@ class MultimodalVAE(keras.Model):
         return self.objective(self.mixture.components(experts, available), log_likelihood, self.term_weights, seed)
 
     def train_step(self, data):
-        inputs, sample_weight = unpack(data)
+        inputs = unpack(data)
         with tf.GradientTape() as tape:
             terms = self.bound(inputs, self.step_seed(self.optimizer.iterations), training=True)
-            loss = mean_loss(terms.loss, sample_weight)
+            loss = mean_loss(terms.loss)
             # Keras' optimizers sum the gradients of the replicas.
             scaled = self.optimizer.scale_loss(loss / tf.distribute.get_strategy().num_replicas_in_sync)
         variables = self.trainable_variables
@@ -241,13 +244,13 @@ class MultimodalVAE(keras.Model):
             scaled, [variable.value for variable in variables], unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
         self.optimizer.apply_gradients(zip(gradients, variables))
-        return self.update_metrics(terms, sample_weight)
+        return self.update_metrics(terms)
 
     def test_step(self, data):
-        inputs, sample_weight = unpack(data)
+        inputs = unpack(data)
         # The rows seen so far number the batch: every batch has its own draws, every evaluation the same.
         terms = self.bound(inputs, self.step_seed(self.loss_metric.count + 1.0), training=False)
-        return self.update_metrics(terms, sample_weight)
+        return self.update_metrics(terms)
 
     def step_seed(self, step):
         """A seed of its own for each step and replica, from the model's: int32 [2]."""
@@ -256,11 +259,11 @@ class MultimodalVAE(keras.Model):
         seed = tf.random.fold_in(tf.constant(self.base_seed), tf.cast(step, tf.int32))
         return tf.random.fold_in(seed, replica)
 
-    def update_metrics(self, terms, sample_weight):
-        self.loss_metric.update_state(terms.loss, sample_weight)
-        self.kl_metric.update_state(terms.kl, sample_weight)
+    def update_metrics(self, terms):
+        self.loss_metric.update_state(terms.loss)
+        self.kl_metric.update_state(terms.kl)
         for name, metric in self.reconstruction_metrics.items():
-            metric.update_state(terms.reconstruction.get(name, tf.zeros_like(terms.kl)), sample_weight)
+            metric.update_state(terms.reconstruction.get(name, tf.zeros_like(terms.kl)))
         return self.get_metrics_result()
 
     @property
@@ -271,14 +274,15 @@ class MultimodalVAE(keras.Model):
 
     def fit(self, x=None, y=None, *args, **kwargs):
         """As `keras.Model.fit`; `x` is a dict of arrays or a data set of such dicts, and there is no `y`."""
-        self.check_arrays(x, y)
-        validation = kwargs.get("validation_data")
-        self.check_arrays(validation, None)
+        refuse_labels(y, kwargs.get("sample_weight"))
+        self.check_arrays(x)
+        self.check_arrays(kwargs.get("validation_data"))
         return super().fit(x, y, *args, **kwargs)
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
         """As `keras.Model.evaluate`; `x` is a dict of arrays or a data set of such dicts, and there is no `y`."""
-        self.check_arrays(x, y)
+        refuse_labels(y, kwargs.get("sample_weight"))
+        self.check_arrays(x)
         return super().evaluate(x, y, *args, **kwargs)
 
     def predict(self, x, *args, **kwargs):
@@ -287,9 +291,7 @@ class MultimodalVAE(keras.Model):
             self.check_rows(x)
         return super().predict(x, *args, **kwargs)
 
-    def check_arrays(self, x, y):
-        if y is not None:
-            raise_labels(y)
+    def check_arrays(self, x):
         if isinstance(x, dict):
             reading.check(x, self.event_shapes)
             reading.check_values(x, self.event_shapes, every_row=False)
@@ -364,22 +366,21 @@ def weights_of(reconstruction_weights, decoders):
 
 
 def unpack(data):
-    """(inputs, sample weights or None) of what `fit` hands to a step."""
+    """The inputs of what `fit` hands to a step."""
     inputs, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-    if y is not None:
-        raise_labels(y)
-    return inputs, sample_weight
+    refuse_labels(y, sample_weight)
+    return inputs
 
 
-def raise_labels(y):
-    raise ValueError(
-        "There is no `y`: the model learns its inputs, so give a dict of modalities only (and data sets of such dicts, not "
-        f"of (inputs, labels)). Received: y={type(y).__name__}"
-    )
+def refuse_labels(y, sample_weight):
+    for argument, value in (("y", y), ("sample_weight", sample_weight)):
+        if value is not None:
+            raise ValueError(
+                f"There is no `{argument}`: the model learns its inputs, so give a dict of modalities only, and data sets "
+                f"of such dicts, not of (inputs, labels). Received: {argument}={type(value).__name__}"
+            )
 
 
-def mean_loss(loss, sample_weight):
+def mean_loss(loss):
     """Mean over the rows [B] -> []; 0 for no rows, as a replica may have at the end of the data."""
-    if sample_weight is not None:
-        loss = loss * tf.cast(sample_weight, loss.dtype)
     return tf.math.divide_no_nan(tf.reduce_sum(loss), tf.cast(tf.size(loss), loss.dtype))

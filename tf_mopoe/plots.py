@@ -19,8 +19,7 @@ def word(read):
     """A function that draws one word, one-hot or probabilities [T, C], by `read`: [1, T, C] -> [text]."""
 
     def draw(axes, x):
-        axes.text(0.5, 0.5, read(x[None])[0].strip(), ha="center", va="center", family="monospace", fontsize=9)
-        axes.set(xlim=(0, 1), ylim=(0, 1))
+        axes.text(0.5, 0.5, read(x[None])[0], ha="center", va="center", family="monospace", fontsize=9)
 
     return draw
 
@@ -62,24 +61,24 @@ def draw_rows(panels, path, drawers, title):
     from matplotlib.figure import Figure
 
     columns = max(len(x) for panel in panels for _, _, x in panel)
-    heights = [row_height(x) for panel in panels for _, _, x in panel]
-    gaps = 0.25 * (len(panels) - 1)
-    figure = Figure(figsize=(1.5 + 0.9 * columns, 0.5 + 0.9 * (sum(heights) + gaps)), layout="constrained")
+    lines = [line for panel in panels for line in (None, *panel)][1:]  # None: the space between two panels
+    heights = [0.3 if line is None else row_height(line[2]) for line in lines]
+    figure = Figure(figsize=(1.4 + 0.9 * columns, 0.6 + 0.9 * sum(heights)), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=12)
-    blocks = figure.subfigures(len(panels), 1, squeeze=False, hspace=0.03)[:, 0]
-    for number, (block, panel) in enumerate(zip(blocks, panels)):
-        block.set_facecolor("#f3f3f3" if number % 2 else "white")
-        ratios = [row_height(x) for _, _, x in panel]
-        grid = block.subplots(len(panel), columns, squeeze=False, gridspec_kw={"height_ratios": ratios})
-        for line, (text, name, x) in zip(grid, panel):
-            draw = drawers.get(name, picture if x.ndim == 4 and x.shape[-1] in (1, 3) else numbers)
-            for axes, value in zip(line, x):
-                draw(axes, value)
-            for axes in line:
-                axes.set(xticks=[], yticks=[])
-                axes.spines[:].set_visible(False)
-            line[0].set_ylabel(text, rotation=0, ha="right", va="center", fontsize=9)
+    grid = figure.subplots(len(lines), columns, squeeze=False, gridspec_kw={"height_ratios": heights})
+    for axes in grid.flat:
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+    for row, line in zip(grid, lines):
+        if line is None:
+            continue
+        text, name, x = line
+        draw = drawers.get(name, picture if x.ndim == 4 and x.shape[-1] in (1, 3) else numbers)
+        for axes, value in zip(row, x):
+            draw(axes, value)
+        bold = "bold" if text.startswith("given") else "normal"
+        row[0].set_ylabel(text, rotation=0, ha="right", va="center", fontsize=10, fontweight=bold)
     aside = pathlib.Path(path).with_suffix(".part.png")
     figure.savefig(aside, dpi=110)
     aside.replace(path)

@@ -8,6 +8,8 @@ import re
 
 import keras
 
+from tf_mopoe import MultimodalVAE
+
 KEEP = 2
 
 
@@ -36,7 +38,10 @@ def load(out, step):
     """The model and optimizer after `step` steps. A file that is torn, or no such model, is a ValueError."""
     path = path_of(out, step)
     try:
-        return keras.models.load_model(path)
+        model = keras.models.load_model(path)
+        if not isinstance(model, MultimodalVAE):
+            raise TypeError(f"a {type(model).__name__}")
+        return model
     except Exception as error:  # zip, JSON, HDF5 and Keras each have errors of their own
         raise ValueError(
             f"Checkpoint {path} cannot be read: it is torn, or not of this program. Delete it to resume from the one "

@@ -17,7 +17,7 @@ import time
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import app, flags
+from absl import app, flags, logging
 
 import tf_mopoe as mopoe
 from trainers import checkpoints, loop
@@ -38,6 +38,7 @@ flags.DEFINE_enum("precision", "float32", ["float32", "mixed_float16", "mixed_bf
 flags.DEFINE_float(
     "missing_rate", 0.0, "Share of the modality entries that is hidden in training.", lower_bound=0.0, upper_bound=1.0
 )
+flags.DEFINE_integer("train_rows", 0, "Use only this many training rows. Default: all.", lower_bound=0)
 flags.DEFINE_string("speech", None, "Real recordings to use for the synthetic speech of digits: folder of .wav, or .npz.")
 flags.DEFINE_enum("strategy", "auto", ["auto", "mirrored", "multiworker", "none"], "How to use several devices.")
 flags.DEFINE_integer("replicas", 0, "Virtual CPU devices, to try --strategy=mirrored without GPUs.", lower_bound=0)
@@ -52,6 +53,8 @@ FREE = ("strategy", "replicas", "steps_per_call", "checkpoint_steps", "out", "re
 
 
 def main(_):
+    if FLAGS["verbosity"].using_default_value:
+        logging.set_verbosity(logging.WARNING)  # the export alone tells much
     strategy = loop.make_strategy(FLAGS.strategy, FLAGS.replicas)
     keras.utils.set_random_seed(FLAGS.seed)
     if FLAGS.deterministic:
@@ -122,12 +125,15 @@ def new_model(experiment, settings):
     objective = mopoe.objectives.ELBO(beta=settings["beta"], kl=settings["kl"])
     model = experiment.model(settings["latent_dim"], joint_posterior, objective, settings["seed"])
     model.compile(optimizer=keras.optimizers.Adam(settings["learning_rate"]))
+    model.optimizer.build(model.trainable_variables)  # its slots cannot be made inside a replica's step
     return model
 
 
 def training_inputs(experiment, epoch):
     """This epoch's rows, paired anew; --missing_rate of all modality entries are flagged as missing, at random."""
     inputs, labels = experiment.load("train", seed=FLAGS.seed, epoch=epoch)
+    if FLAGS.train_rows:
+        inputs, labels = {name: x[: FLAGS.train_rows] for name, x in inputs.items()}, labels[: FLAGS.train_rows]
     if FLAGS.missing_rate:
         rng = np.random.default_rng([FLAGS.seed, epoch, 2])
         present = {f"has_{name}": rng.random(len(labels)) >= FLAGS.missing_rate for name in inputs}

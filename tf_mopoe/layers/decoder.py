@@ -35,7 +35,8 @@ class Decoder(keras.layers.Layer):
     def build(self, input_shape):
         """`input_shape`: (None, D)."""
         self.event_shape = tuple(self.network(tf.zeros([1, *input_shape[1:]]), training=False).shape[1:])
-        self.likelihood.build((None, *self.event_shape))
+        if not self.likelihood.built:  # a loaded one has its weights
+            self.likelihood.build((None, *self.event_shape))
         self.built = True
 
     def call(self, z, training=None):

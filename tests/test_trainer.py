@@ -1,0 +1,203 @@
+"""The trainer as a user runs it: strategies, resume, flags, what a run leaves behind. Each in a process of its own."""
+
+import csv
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+from absl import app
+
+import small
+from trainers import checkpoints, train
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def command(out, *flags):
+    return [sys.executable, "-m", "trainers.train", f"--out={out}", "--latent_dim=4", "--train_rows=192", *flags]
+
+
+def start(args, **environment):
+    # One thread: the machine of a test has few cores, and the sums are the same every time.
+    environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": "1", "PYTHONPATH": str(ROOT), **environment}
+    return subprocess.Popen(args, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def finish(process):
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, output
+    return output
+
+
+def weights(path):
+    return keras.models.load_model(path).get_weights()
+
+
+REPLICAS = """
+import sys, json
+import tensorflow as tf
+from trainers import loop
+strategy = loop.make_strategy("mirrored" if int(sys.argv[1]) > 1 else "none", int(sys.argv[1]) if int(sys.argv[1]) > 1 else 0)
+sys.path.insert(0, "tests")
+import keras, small
+from tf_mopoe import experts
+from tf_mopoe.objectives import Terms
+
+def deterministic(components, log_likelihood, weights, seed):
+    '''The bound at the mean of each row's mixture, without a draw.'''
+    z = tf.reduce_sum(components.weights[..., None] * components.loc, axis=1)
+    reconstruction = {name: -term for name, term in log_likelihood(z).items()}
+    kl = tf.reduce_sum(components.weights * experts.kl_to_prior(components.loc, components.scale), axis=1)
+    return Terms(sum(reconstruction.values()) + kl, reconstruction, kl)
+
+keras.utils.set_random_seed(3)
+with strategy.scope():
+    model = small.compiled(objective=deterministic)
+    model.optimizer.build(model.trainable_variables)
+inputs, losses = small.with_missing(small.rows(80)), []
+loop.train(model, strategy, lambda epoch: inputs, epochs=4, batch_size=16, seed=0, steps_per_call=1, every=1,
+           at=lambda step, epoch, values, done: losses.append(values["loss"]))
+if int(sys.argv[1]) > 1:  # Keras' own fit under the same strategy
+    model.fit(inputs, batch_size=16, epochs=1, verbose=0)
+    assert model.optimizer.iterations.numpy() == 25
+print(json.dumps(losses))
+"""
+
+
+def test_two_replicas_and_one_have_the_same_losses_over_20_steps():
+    runs = [start([sys.executable, "-c", REPLICAS, str(replicas)]) for replicas in (1, 2)]
+    one, two = (json.loads(finish(run).splitlines()[-1]) for run in runs)
+    assert len(one) == 20 and one[-1] < one[0]
+    np.testing.assert_allclose(one, two, rtol=1e-4)
+
+
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for s in sockets:
+        s.bind(("127.0.0.1", 0))
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+WORKER = """
+import sys, hashlib, json, os
+import tensorflow as tf
+from trainers import loop
+strategy = loop.make_strategy("auto")
+assert isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+sys.path.insert(0, "tests")
+import keras, small
+keras.utils.set_random_seed(3)
+with strategy.scope():
+    model = small.compiled(reconstruction_weights="dimension")
+    model.optimizer.build(model.trainable_variables)
+losses = []
+loop.train(model, strategy, lambda epoch: small.rows(64), epochs=5, batch_size=16, seed=0,
+           at=lambda step, epoch, values, done: losses.append(values["loss"]))
+weights = hashlib.sha256(b"".join(w.tobytes() for w in model.get_weights())).hexdigest()
+print(json.dumps([weights, losses, loop.is_chief(strategy)]))
+"""
+
+
+def test_two_workers_train_to_the_same_weights():
+    workers = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    configs = [json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": i}}) for i in (0, 1)]
+    runs = [start([sys.executable, "-c", WORKER], TF_CONFIG=config) for config in configs]
+    first, second = (json.loads(finish(run).splitlines()[-1]) for run in runs)
+    assert first[0] == second[0]
+    np.testing.assert_allclose(first[1], second[1], rtol=1e-6)
+    assert first[1][-1] < 0.95 * first[1][0]
+    assert (first[2], second[2]) == (True, False)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A whole run of 3 epochs of 6 steps, and its output."""
+    out = tmp_path_factory.mktemp("run") / "whole"
+    return out, finish(start(command(out, "--epochs=3", "--batch_size=32", "--deterministic", "--missing_rate=0.2")))
+
+
+def test_a_run_leaves_all_its_files(finished):
+    out, output = finished
+    with (out / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == [6, 12, 18]
+    assert set(rows[0]) == {"epoch", "step", "loss", "kl", *(f"reconstruction_{n}" for n in ("image", "speech", "word"))}
+    test = json.loads((out / "metrics.json").read_text())["test"]
+    assert f"loss {test['loss']:.1f}" in output and "18/18" in output and "left" in output
+    for name in ("translations.png", "prior.png"):
+        assert (out / "pictures" / name).stat().st_size > 10_000
+    assert (out / "saved_model" / "1" / "saved_model.pb").exists()
+    assert list((out / "tensorboard").glob("events*"))
+    assert not list(out.rglob("*part*"))  # nothing is left half written
+    assert json.loads((out / "flags.json").read_text())["missing_rate"] == 0.2
+
+
+def test_killed_in_the_middle_and_resumed_the_weights_are_bit_identical(finished, tmp_path):
+    out = tmp_path / "killed"
+    flags = ("--epochs=3", "--batch_size=32", "--deterministic", "--missing_rate=0.2")
+    every = ("--checkpoint_steps=1", "--steps_per_call=1")
+    process = start(command(out, *flags, *every))
+    until = time.monotonic() + 300
+    while len(checkpoints.steps(out)) == 0 or checkpoints.steps(out)[-1] < 8:  # in the middle of the second epoch
+        assert process.poll() is None and time.monotonic() < until
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert 8 <= checkpoints.steps(out)[-1] < 18 and not (out / "model.keras").exists()
+    output = finish(start(command(out, *flags, "--resume")))
+    assert "Going on from step" in output
+    for a, b in zip(weights(finished[0] / "model.keras"), weights(out / "model.keras")):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_run_is_not_overwritten_nor_resumed_with_other_flags(finished):
+    out, _ = finished
+    again = start(command(out))
+    assert "holds a run already, at step 18: give --resume" in again.communicate()[0] and again.returncode != 0
+    other = start(command(out, "--resume", "--beta=9", "--batch_size=32", "--deterministic", "--missing_rate=0.2"))
+    assert "--beta was" in other.communicate()[0] and other.returncode != 0
+
+
+def test_a_torn_or_foreign_checkpoint_is_a_clear_error(tmp_path):
+    model = small.compiled()
+    model.fit(small.rows(4), verbose=0)
+    checkpoints.save(model, tmp_path, 3)
+    path = checkpoints.path_of(tmp_path, 3)
+    assert checkpoints.load(tmp_path, 3).seed == model.seed
+    whole = path.read_bytes()
+    for torn in (whole[: len(whole) // 2], b"", b"not a checkpoint"):
+        path.write_bytes(torn)
+        with pytest.raises(ValueError, match="step_00000003.keras cannot be read: it is torn, or not of this program"):
+            checkpoints.load(tmp_path, 3)
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(path)
+    with pytest.raises(ValueError, match="cannot be read.*Received: .*Sequential"):
+        checkpoints.load(tmp_path, 3)
+
+
+def test_the_newest_two_checkpoints_are_kept(tmp_path):
+    model = small.compiled()
+    for step in (1, 2, 10):
+        checkpoints.save(model, tmp_path, step)
+    assert checkpoints.steps(tmp_path) == [2, 10]
+    assert checkpoints.steps(tmp_path / "none") == []
+
+
+def test_prepare_tells_every_flag_that_differs(tmp_path):
+    settings = {"beta": 1.0, "seed": 0, "out": "a"}
+    train.FLAGS(["train", f"--out={tmp_path}", "--resume"])
+    assert train.prepare(tmp_path, settings, chief=True) == 0
+    checkpoints.save(small.compiled(), tmp_path, 4)
+    assert train.prepare(tmp_path, {**settings, "out": "elsewhere"}, chief=True) == 4
+    with pytest.raises(app.UsageError, match="--beta was 1.0, is 2.0, --seed was 0, is 1"):
+        train.prepare(tmp_path, {"beta": 2.0, "seed": 1, "out": "a"}, chief=True)
