@@ -26,7 +26,7 @@ setup(
     ],
     extras_require={
         "train": ["matplotlib>=3.8", "tensorboard>=2.18"],  # pictures and TensorBoard logs of the trainers
-        "test": ["pytest>=8.0", "ruff>=0.6", "build>=1.0"],
+        "test": ["pytest>=8.0", "ruff>=0.6", "setuptools>=68", "wheel"],
     },
     classifiers=[
         "Development Status :: 3 - Alpha",

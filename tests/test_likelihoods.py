@@ -1,8 +1,12 @@
 import numpy as np
 import pytest
+import tensorflow_probability as tfp
 
 import reference
+import tf_mopoe as mopoe
 from tf_mopoe import likelihoods
+
+tfd = tfp.distributions
 
 
 def test_densities_equal_the_loops():
@@ -51,3 +55,22 @@ def test_a_learned_scale_is_one_positive_weight_that_begins_at_1(kind):
 def test_a_scale_that_is_no_positive_number_is_an_error(scale):
     with pytest.raises(ValueError, match='`scale` must be a positive number or "learned". Received: scale='):
         likelihoods.Laplace(scale)
+
+
+class Poisson(likelihoods.Likelihood):
+    """A likelihood of one's own: counts."""
+
+    def call(self, log_rate):
+        return tfd.Independent(tfd.Poisson(log_rate=log_rate), reinterpreted_batch_ndims=1)
+
+
+def test_a_likelihood_of_ones_own_is_a_layer_with_a_call():
+    model = mopoe.MultimodalVAE(
+        {"counts": mopoe.GaussianEncoder(mopoe.networks.mlp_encoder(5), 2)},
+        {"counts": mopoe.Decoder(mopoe.networks.mlp_decoder(5, 2), Poisson())},
+    )
+    model.compile("adam")
+    counts = np.random.default_rng(0).poisson([1, 2, 3, 4, 50], size=(64, 5)).astype(np.float32)
+    losses = model.fit({"counts": counts}, epochs=30, verbose=0).history["loss"]
+    assert losses[-1] < 0.5 * losses[0]
+    assert model.predict({"counts": counts}, verbose=0)["counts"][:, 4].mean() > 10

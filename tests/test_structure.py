@@ -1,0 +1,93 @@
+"""The shape of the project: imports point upstream, every public name has a test, the wheel holds what it should."""
+
+import ast
+import pathlib
+import re
+import subprocess
+import sys
+import zipfile
+
+import tf_mopoe as mopoe
+
+ROOT = pathlib.Path(__file__).parents[1]
+# Who may import whom, upstream first: data sets, algebra and likelihoods, layers, objectives, model, what uses a model.
+STAGES = [
+    {"datasets", "subsets", "experts", "sampling", "inputs", "likelihoods", "networks"},
+    {"layers"},
+    {"objectives"},
+    {"model"},
+    {"evaluation", "plots", "export"},
+]
+
+
+def stage(name):
+    return next(number for number, names in enumerate(STAGES) if name in names)
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "tf_mopoe":
+            parts = node.module.split(".")[1:2]
+            yield from parts or [alias.name for alias in node.names]
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                assert not alias.name.startswith("tf_mopoe."), f"{path}: import from, so that this test sees it"
+
+
+def test_imports_point_upstream():
+    for path in (ROOT / "tf_mopoe").rglob("*.py"):
+        own = path.relative_to(ROOT / "tf_mopoe").parts[0].removesuffix(".py")
+        if own == "__init__":
+            continue
+        for name in imported(path):
+            assert name == own or stage(name) <= stage(own), f"{path} imports {name}"
+    for path in (ROOT / "tf_mopoe").rglob("*.py"):
+        assert "import trainers" not in path.read_text() and "from trainers" not in path.read_text()
+
+
+def public_names():
+    for name in mopoe.__all__:
+        value = getattr(mopoe, name)
+        yield from [name] if isinstance(value, type) else getattr(value, "__all__", public_of(value))
+
+
+def public_of(module):
+    return [
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and getattr(value, "__module__", None) == module.__name__
+    ]
+
+
+def test_every_public_name_has_a_docstring_and_a_test():
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    tests += (ROOT / "tests" / "small.py").read_text()
+    names = sorted(set(public_names()))
+    assert len(names) > 15
+    for name in names:
+        assert re.search(rf"\b{name}\b", tests), f"{name} has no test"
+    for module in (mopoe, mopoe.likelihoods, mopoe.objectives, mopoe.networks, mopoe.datasets, mopoe.evaluation):
+        for name in getattr(module, "__all__", public_of(module)):
+            assert getattr(module, name).__doc__, f"{name} has no docstring"
+
+
+def test_every_file_says_what_it_is():
+    for folder in ("tf_mopoe", "trainers"):
+        for path in (ROOT / folder).rglob("*.py"):
+            assert ast.get_docstring(ast.parse(path.read_text())), f"{path} has no docstring"
+
+
+def test_the_wheel_holds_the_data_and_no_tests(tmp_path):
+    # A copy: setuptools leaves build/ and *.egg-info beside the sources.
+    files = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\n")
+    for name in filter(None, files):
+        if (ROOT / name).exists():
+            (tmp_path / "source" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "source" / name).write_bytes((ROOT / name).read_bytes())
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", ".", "./source"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
+    assert {"tf_mopoe/datasets/data/digits.npz", "tf_mopoe/datasets/data/README.md", "trainers/train.py"} <= set(names)
+    tops = {name.split("/")[0] for name in names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"tf_mopoe", "trainers"}
