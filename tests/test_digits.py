@@ -49,9 +49,9 @@ def test_train_and_test_share_no_picture_no_recording_and_no_voice():
 
 def test_the_seed_and_epoch_decide_the_pairing():
     load = mopoe.datasets.load_digits
-    first, labels = load("train", seed=1)
+    first, _labels = load("train", seed=1)
     again, _ = load("train", seed=1)
-    anew, other = load("train", seed=1, epoch=1)
+    anew, _other = load("train", seed=1, epoch=1)
     np.testing.assert_array_equal(first["speech"], again["speech"])
     assert np.mean(np.all(first["speech"] == anew["speech"], axis=(1, 2, 3))) < 0.01
     # every picture is there once, in either
@@ -89,7 +89,9 @@ def test_log_mel_of_a_tone():
     centres = 700 * (10 ** (np.linspace(0, 2595 * np.log10(1 + 4000 / 700), 34)[1:-1] / 2595) - 1)
     assert abs(centres[picture[:, 10].argmax()] - 1000) < 100
     assert np.all(picture[:, 34:] == 0)
-    np.testing.assert_array_equal(logmel.log_mel(0.01 * np.sin(2 * np.pi * 1000.0 * time)), picture)  # loudness is not told
+    np.testing.assert_array_equal(
+        logmel.log_mel(0.01 * np.sin(2 * np.pi * 1000.0 * time)), picture
+    )  # loudness is not told
     assert np.all(logmel.log_mel(np.zeros(100)) == 255)  # of silence, all is as loud as the loudest
 
 
@@ -130,7 +132,7 @@ def test_real_recordings_from_log_mels():
     path = SHARED / "fsdd_logmel32x64.npz"
     if not path.exists():
         pytest.skip("needs the Free Spoken Digit Dataset's log-mels: set TF_MOPOE_DATA to their folder")
-    train, train_labels = mopoe.datasets.free_spoken_digits(path, "train")
+    train, _train_labels = mopoe.datasets.free_spoken_digits(path, "train")
     test, test_labels = mopoe.datasets.free_spoken_digits(path, "test")
     assert (len(train), len(test)) == (2700, 300)
     assert np.bincount(test_labels).tolist() == [30] * 10

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
-
 import reference
 import small
+import tensorflow as tf
+
 import tf_mopoe as mopoe
 from tf_mopoe import sampling
 from tf_mopoe.layers.mixture_of_products import Components
@@ -73,7 +73,7 @@ def test_full_is_mvaes_joint_bound():
     model = small.model(joint_posterior="mvae")
     inputs = small.rows(6)
     experts, available, _ = model.encode(inputs)
-    weights, loc, scale = model.mixture.components(experts, available)
+    _weights, loc, _scale = model.mixture.components(experts, available)
     assert loc.shape == (6, 1, 4)
     for row in range(6):
         pairs = [(q.mean()[row], q.stddev()[row]) for q in experts.values()]

@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 import pytest
+import small
 import tensorflow as tf
 
-import small
 import tf_mopoe as mopoe
 
 GOOD = small.rows(6)
@@ -18,7 +18,10 @@ def changed(**changes):
 
 BAD_INPUTS = {
     "unknown modality": (changed(smell=GOOD["sensor"]), r"\['image', 'word', 'sensor'\].*Received: \['smell'\]"),
-    "wrong shape": (changed(image=GOOD["image"][..., 0]), r"`image` must have shape .*6, 5, 1.*Received: shape \(6, 6, 5\)"),
+    "wrong shape": (
+        changed(image=GOOD["image"][..., 0]),
+        r"`image` must have shape .*6, 5, 1.*Received: shape \(6, 6, 5\)",
+    ),
     "integer dtype": (changed(sensor=np.ones((6, 7), np.uint8)), "`sensor` must be of a floating dtype.*uint8"),
     "strings": (changed(sensor=np.full((6, 7), "x")), "`sensor` must be of a floating dtype.*Received"),
     "a list": (changed(sensor=[[0.0] * 7] * 6), "`sensor` must be of a floating dtype.*Received: no array"),
@@ -68,7 +71,9 @@ def test_a_row_with_nothing_is_an_error_outside_training():
     nothing = {"image": GOOD["image"], "has_image": np.arange(6) != 2}
     model = small.compiled()
     for use in (model.joint_posterior, model.subset_posterior, model.translate, model.log_likelihood):
-        with pytest.raises(ValueError, match="Every row must have at least one modality. Received: 1 rows.*first row 2"):
+        with pytest.raises(
+            ValueError, match="Every row must have at least one modality. Received: 1 rows.*first row 2"
+        ):
             use(nothing)
     with pytest.raises(ValueError, match="at least one modality"):
         model.predict(nothing, verbose=0)
@@ -102,7 +107,9 @@ def test_parts_that_do_not_fit_each_other():
         mopoe.MultimodalVAE(encoders, encoders)
     swapped = {"image": small.model().encoders["sensor"], "word": encoders["word"], "sensor": encoders["sensor"]}
     swapped["image"] = mopoe.GaussianEncoder(mopoe.networks.mlp_encoder(7), latent_dim=4)
-    with pytest.raises(ValueError, match=r"encoders\['image'\] must take what decoders\['image'\] makes, shape .*6, 5, 1"):
+    with pytest.raises(
+        ValueError, match=r"encoders\['image'\] must take what decoders\['image'\] makes, shape .*6, 5, 1"
+    ):
         mopoe.MultimodalVAE(swapped, decoders)
     with pytest.raises(ValueError, match="identifier that does not begin with 'has_'. Received: \\['has_it'\\]"):
         mopoe.MultimodalVAE({"has_it": encoders["image"]}, {"has_it": decoders["image"]})
@@ -114,7 +121,7 @@ def test_parts_that_do_not_fit_each_other():
         ({"joint_posterior": "poe"}, "`joint_posterior` must be one of 'mopoe', 'mvae', 'mmvae'.*'poe'"),
         ({"joint_posterior": mopoe.MixtureOfProducts([("image", "taste")])}, "'taste'.*unknown"),
         ({"objective": "elbo"}, "`objective` must be callable.*Received: 'elbo'"),
-        ({"reconstruction_weights": "size"}, '`reconstruction_weights` must be None, "dimension" or a dict.*\'size\''),
+        ({"reconstruction_weights": "size"}, "`reconstruction_weights` must be None, \"dimension\" or a dict.*'size'"),
         ({"reconstruction_weights": {"image": 1.0}}, "`reconstruction_weights` must be.*Received: {'image': 1.0}"),
         (
             {"reconstruction_weights": {"image": -1.0, "word": 1.0, "sensor": 1.0}},
@@ -144,7 +151,9 @@ def test_bad_arguments_of_the_layers():
 
 def test_bad_requests():
     model = small.model()
-    with pytest.raises(ValueError, match=r"`to` must be one of \['image', 'word', 'sensor'\] or None. Received: 'smell'"):
+    with pytest.raises(
+        ValueError, match=r"`to` must be one of \['image', 'word', 'sensor'\] or None. Received: 'smell'"
+    ):
         model.translate(GOOD, to="smell")
     for count in (0, 2.5, None):
         with pytest.raises(ValueError, match="`num_samples` must be a positive integer. Received: num_samples="):

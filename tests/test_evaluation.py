@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 import pytest
-
 import small
+
 from tf_mopoe import evaluation, plots
 
 LABELS = np.arange(20) % 2
@@ -19,7 +19,7 @@ class Told:
         labels = next(iter(inputs.values()))
         wrong = np.where(np.arange(len(labels)) % 4 == 0, 1 - labels, labels)
         made = wrong if set(inputs) == {"word"} else labels
-        return {name: made for name in self.modalities}
+        return dict.fromkeys(self.modalities, made)
 
     def generate(self, num_samples, seed):
         rows = np.arange(num_samples)
@@ -28,7 +28,7 @@ class Told:
 
 def test_coherence_counts_the_rows_that_show_their_label():
     identity = {name: lambda x: x for name in Told.modalities}
-    inputs = {name: LABELS for name in Told.modalities}
+    inputs = dict.fromkeys(Told.modalities, LABELS)
     coherence = evaluation.conditional_coherence(Told(), inputs, LABELS, identity, batch_size=8)
     assert set(coherence) == {
         *(((a,), b) for a in Told.modalities for b in Told.modalities if a != b),

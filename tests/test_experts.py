@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+import reference
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-import reference
 from tf_mopoe import experts, subsets
 
 tfd = tfp.distributions
@@ -36,7 +36,9 @@ def test_products_for_all_subsets_equal_the_products_one_by_one(prior):
 
 def test_a_lone_expert_is_not_altered():
     loc, scale = random_experts(modalities=1)
-    locs, scales = experts.products_of_experts(loc, scale, np.ones((5, 1), bool), np.ones((1, 1), "f"), np.zeros(1, "f"))
+    locs, scales = experts.products_of_experts(
+        loc, scale, np.ones((5, 1), bool), np.ones((1, 1), "f"), np.zeros(1, "f")
+    )
     np.testing.assert_allclose(locs[:, 0], loc[:, 0], rtol=3e-7)
     np.testing.assert_allclose(scales[:, 0], scale[:, 0], rtol=3e-7)
 

@@ -4,9 +4,9 @@ import sys
 
 import numpy as np
 import pytest
+import small
 import tensorflow as tf
 
-import small
 from tf_mopoe import export
 
 

@@ -8,9 +8,9 @@ import sys
 import keras
 import numpy as np
 import pytest
+import small
 import tensorflow as tf
 
-import small
 import tf_mopoe as mopoe
 
 KERNELS = ("loss", "reconstruction_image", "reconstruction_word", "reconstruction_sensor", "kl")
@@ -30,12 +30,10 @@ def test_fit_on_arrays_learns_and_reports_every_term():
 
 def test_fit_on_a_data_set_equals_fit_on_arrays():
     inputs = small.rows(32)
-    losses = []
+    losses, start = [], small.model().get_weights()
     for data in (inputs, tf.data.Dataset.from_tensor_slices(inputs).batch(8)):
         model = small.compiled()
-        if losses:
-            model.set_weights(first)
-        first = model.get_weights()
+        model.set_weights(start)
         arguments = {"batch_size": 8, "shuffle": False} if data is inputs else {}
         losses.append(model.fit(data, epochs=3, verbose=0, **arguments).history["loss"])
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-6)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
+import reference
 import tensorflow_probability as tfp
 
-import reference
 import tf_mopoe as mopoe
 from tf_mopoe import likelihoods
 

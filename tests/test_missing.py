@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
-
 import small
+import tensorflow as tf
 
 SEED = tf.constant([1, 2])
 METHODS = ["mopoe", "mvae", "mmvae"]

@@ -3,10 +3,10 @@
 import keras
 import numpy as np
 import pytest
+import reference
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-import reference
 import tf_mopoe as mopoe
 
 tfd = tfp.distributions
@@ -66,7 +66,7 @@ def test_the_batched_parameters_and_the_mixture_are_the_same():
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_modality_masked_for_all_rows_equals_one_left_out(family):
-    values, experts = random_experts()
+    _values, experts = random_experts()
     layer = mopoe.MixtureOfProducts(family, modalities=NAMES)
     masked = layer(experts, {"b": np.zeros(4, bool)})
     left_out = layer({name: experts[name] for name in ("a", "c")})

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-
 import reference
+
 from tf_mopoe import subsets
 
 NAMES = ("a", "b", "c")
@@ -20,9 +20,7 @@ def test_families():
 def test_weights_are_uniform_over_the_subsets_a_row_can_form_and_sum_to_1(family, available):
     names = subsets.subset_names(family, NAMES)
     has = {name for name, present in zip(NAMES, available) if present}
-    weights, formable = subsets.component_weights(
-        subsets.membership_matrix(names, NAMES), np.array([available], bool)
-    )
+    weights, formable = subsets.component_weights(subsets.membership_matrix(names, NAMES), np.array([available], bool))
     can = np.array([set(subset) <= has for subset in names])
     assert bool(formable[0]) == can.any()
     expected = can / can.sum() if can.any() else np.eye(len(names))[0]

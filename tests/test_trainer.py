@@ -13,9 +13,9 @@ import time
 import keras
 import numpy as np
 import pytest
+import small
 from absl import app
 
-import small
 from trainers import checkpoints, train
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -28,7 +28,9 @@ def command(out, *flags):
 def start(args, **environment):
     # One thread: the machine of a test has few cores, and the sums are the same every time.
     environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": "1", "PYTHONPATH": str(ROOT), **environment}
-    return subprocess.Popen(args, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        args, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
 
 
 def finish(process):
@@ -45,7 +47,8 @@ REPLICAS = """
 import sys, json
 import tensorflow as tf
 from trainers import loop
-strategy = loop.make_strategy("mirrored" if int(sys.argv[1]) > 1 else "none", int(sys.argv[1]) if int(sys.argv[1]) > 1 else 0)
+replicas = int(sys.argv[1])
+strategy = loop.make_strategy("mirrored", replicas) if replicas > 1 else loop.make_strategy("none")
 sys.path.insert(0, "tests")
 import keras, small
 from tf_mopoe import experts
@@ -65,7 +68,7 @@ with strategy.scope():
 inputs, losses = small.with_missing(small.rows(80)), []
 loop.train(model, strategy, lambda epoch: inputs, epochs=4, batch_size=16, seed=0, steps_per_call=1, every=1,
            at=lambda step, epoch, values, done: losses.append(values["loss"]))
-if int(sys.argv[1]) > 1:  # Keras' own fit under the same strategy
+if replicas > 1:  # Keras' own fit under the same strategy
     model.fit(inputs, batch_size=16, epochs=1, verbose=0)
     assert model.optimizer.iterations.numpy() == 25
 print(json.dumps(losses))
@@ -132,7 +135,13 @@ def test_a_run_leaves_all_its_files(finished):
     with (out / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [int(row["step"]) for row in rows] == [6, 12, 18]
-    assert set(rows[0]) == {"epoch", "step", "loss", "kl", *(f"reconstruction_{n}" for n in ("image", "speech", "word"))}
+    assert set(rows[0]) == {
+        "epoch",
+        "step",
+        "loss",
+        "kl",
+        *(f"reconstruction_{n}" for n in ("image", "speech", "word")),
+    }
     test = json.loads((out / "metrics.json").read_text())["test"]
     assert f"loss {test['loss']:.1f}" in output and "18/18" in output and "left" in output
     for name in ("translations.png", "prior.png"):

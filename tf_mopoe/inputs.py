@@ -46,7 +46,9 @@ def check(inputs, event_shapes):
             continue
         flag = inputs[FLAG + name]
         if name not in inputs:
-            raise ValueError(f"`{FLAG}{name}` needs `{name}`, which is not among the inputs. Received: {sorted(inputs)}")
+            raise ValueError(
+                f"`{FLAG}{name}` needs `{name}`, which is not among the inputs. Received: {sorted(inputs)}"
+            )
         if dtype_of(flag) != tf.bool or len(static_shape(flag)) != 1:
             raise ValueError(
                 f"`{FLAG}{name}` must be bool with shape ('rows',). "
@@ -96,7 +98,9 @@ def read(inputs, event_shapes):
         value = tf.cast(inputs[name], tf.float32)
         if FLAG + name in inputs:
             flag = tf.convert_to_tensor(inputs[FLAG + name])
-            value = tf.where(tf.reshape(flag, [-1] + [1] * len(shape)), value, 0.0)  # before the encoder: 0 * NaN is NaN
+            value = tf.where(
+                tf.reshape(flag, [-1] + [1] * len(shape)), value, 0.0
+            )  # before the encoder: 0 * NaN is NaN
         else:
             flag = tf.ones(tf.shape(value)[:1], tf.bool)
         x[name], available[name] = tf.ensure_shape(value, (None, *shape)), flag

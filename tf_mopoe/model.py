@@ -310,7 +310,10 @@ class MultimodalVAE(keras.Model):
     def get_config(self):
         parts = ("encoders", "decoders")
         return super().get_config() | {
-            **{part: {n: keras.saving.serialize_keras_object(p) for n, p in getattr(self, part).items()} for part in parts},
+            **{
+                part: {n: keras.saving.serialize_keras_object(p) for n, p in getattr(self, part).items()}
+                for part in parts
+            },
             "joint_posterior": keras.saving.serialize_keras_object(self.mixture),
             "objective": keras.saving.serialize_keras_object(self.objective),
             "reconstruction_weights": self.reconstruction_weights,
@@ -322,7 +325,8 @@ class MultimodalVAE(keras.Model):
         config = dict(config)
         for part in ("encoders", "decoders"):
             config[part] = {
-                name: keras.saving.deserialize_keras_object(layer, custom_objects) for name, layer in config[part].items()
+                name: keras.saving.deserialize_keras_object(layer, custom_objects)
+                for name, layer in config[part].items()
             }
         for part in ("joint_posterior", "objective"):
             config[part] = keras.saving.deserialize_keras_object(config[part], custom_objects)

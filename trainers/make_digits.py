@@ -61,7 +61,7 @@ def recordings(rng):
     """Log-mels [N, 32, 64], labels [N], voices [N] (a number a variant), is_test [N]."""
     names = variants()
     voices = sorted({voice_of(name) for name in names})
-    test_voices = set(rng.choice(voices, int(round(TEST_SHARE * len(voices))), replace=False))
+    test_voices = set(rng.choice(voices, round(TEST_SHARE * len(voices)), replace=False))
     pictures, labels, numbers, is_test = [], [], [], []
     for number, name in enumerate(names):
         for digit, word in enumerate(NAMES):

@@ -39,12 +39,16 @@ flags.DEFINE_float(
     "missing_rate", 0.0, "Share of the modality entries that is hidden in training.", lower_bound=0.0, upper_bound=1.0
 )
 flags.DEFINE_integer("train_rows", 0, "Use only this many training rows. Default: all.", lower_bound=0)
-flags.DEFINE_string("speech", None, "Real recordings to use for the synthetic speech of digits: folder of .wav, or .npz.")
+flags.DEFINE_string(
+    "speech", None, "Real recordings to use for the synthetic speech of digits: folder of .wav, or .npz."
+)
 flags.DEFINE_enum("strategy", "auto", ["auto", "mirrored", "multiworker", "none"], "How to use several devices.")
 flags.DEFINE_integer("replicas", 0, "Virtual CPU devices, to try --strategy=mirrored without GPUs.", lower_bound=0)
 flags.DEFINE_bool("deterministic", False, "Deterministic ops only: the same flags give the same weights, bit by bit.")
 flags.DEFINE_integer("steps_per_call", 10, "Steps between two looks at the progress.", lower_bound=1)
-flags.DEFINE_integer("checkpoint_steps", 0, "Steps between checkpoints, besides those at the end of epochs.", lower_bound=0)
+flags.DEFINE_integer(
+    "checkpoint_steps", 0, "Steps between checkpoints, besides those at the end of epochs.", lower_bound=0
+)
 flags.DEFINE_string("out", None, "The run's folder.", required=True)
 flags.DEFINE_bool("resume", False, "Go on from the newest checkpoint in --out, if there is one.")
 

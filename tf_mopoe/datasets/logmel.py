@@ -25,7 +25,7 @@ def resample(samples, rate):
     """Band-limited resampling of `samples` [T] from `rate` Hz to 8 kHz, by cutting or padding the spectrum."""
     if rate == RATE:
         return np.asarray(samples, np.float64)
-    length = int(round(len(samples) * RATE / rate))
+    length = round(len(samples) * RATE / rate)
     return np.fft.irfft(np.fft.rfft(samples), n=length) * (length / len(samples))
 
 

@@ -13,7 +13,12 @@ IMAGE, SPEECH, WORD = (28, 28, 1), (32, 64, 1), (8, 27)
 def image_encoder():
     """[B, 28, 28, 1] -> [B, 400]."""
     return keras.Sequential(
-        [keras.Input(IMAGE), layers.Flatten(), layers.Dense(400, activation="relu"), layers.Dense(400, activation="relu")]
+        [
+            keras.Input(IMAGE),
+            layers.Flatten(),
+            layers.Dense(400, activation="relu"),
+            layers.Dense(400, activation="relu"),
+        ]
     )
 
 
@@ -62,7 +67,12 @@ def speech_decoder(latent_dim):
 def word_encoder():
     """[B, 8, 27] -> [B, 256]."""
     return keras.Sequential(
-        [keras.Input(WORD), layers.Flatten(), layers.Dense(256, activation="relu"), layers.Dense(256, activation="relu")]
+        [
+            keras.Input(WORD),
+            layers.Flatten(),
+            layers.Dense(256, activation="relu"),
+            layers.Dense(256, activation="relu"),
+        ]
     )
 
 
