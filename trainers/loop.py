@@ -48,7 +48,20 @@ def batches(strategy, inputs, batch_size, seed, skip):
     return iter(strategy.experimental_distribute_dataset(data.prefetch(tf.data.AUTOTUNE)))
 
 
-def train(model, strategy, load_epoch, *, epochs, batch_size, seed, first_step=0, steps_per_call=10, every=0, at=None):
+def train(
+    model,
+    strategy,
+    load_epoch,
+    *,
+    epochs,
+    batch_size,
+    seed,
+    objective=None,
+    first_step=0,
+    steps_per_call=10,
+    every=0,
+    at=None,
+):
     """Trains a compiled model, and calls back.
 
     Args:
@@ -57,6 +70,7 @@ def train(model, strategy, load_epoch, *, epochs, batch_size, seed, first_step=0
         epochs, batch_size: whole epochs; rows of all replicas together in a step. The rest of an epoch that does not fill
             a batch is left out (rows are shuffled anew each epoch).
         seed: of the order of the rows.
+        objective: function epoch -> the objective of that epoch, for a warm-up. Default: the model's own throughout.
         first_step: steps that were taken before, of an interrupted training.
         steps_per_call: steps between two looks at the progress.
         every: steps after which `at` is called, besides the end of each epoch; 0 for never.
@@ -66,13 +80,16 @@ def train(model, strategy, load_epoch, *, epochs, batch_size, seed, first_step=0
         ValueError: if there are fewer rows than `batch_size`.
     """
 
-    @tf.function
-    def take_steps(iterator, count):
+    def steps(iterator, count):
         for _ in tf.range(count):
             strategy.run(model.train_step, args=(next(iterator),))
 
+    take_steps = tf.function(steps)
     step, bar = first_step, None
     for epoch in range(epochs):
+        if objective and objective(epoch) is not model.objective:
+            model.objective = objective(epoch)
+            take_steps = tf.function(steps)  # traced anew, with the new objective
         inputs = load_epoch(epoch)
         per_epoch = len(next(iter(inputs.values()))) // batch_size
         if not per_epoch:

@@ -30,9 +30,13 @@ flags.DEFINE_enum("method", "mopoe", sorted(METHODS), "Which subsets are compone
 flags.DEFINE_enum("kl", None, ["components", "mixture"], "KL of the bound. Default: the method's own.")
 flags.DEFINE_integer("latent_dim", None, "Number of latent variables. Default: the data set's own.", lower_bound=1)
 flags.DEFINE_float("beta", None, "Weight of the KL. Default: the data set's own.", lower_bound=0.0)
+flags.DEFINE_integer("warm_up_epochs", None, "Epochs with --warm_up_beta. Default: the data set's own.", lower_bound=0)
+flags.DEFINE_float("warm_up_beta", None, "Beta in the first epochs. Default: the data set's own.", lower_bound=0.0)
 flags.DEFINE_float("learning_rate", None, "Of Adam. Default: the data set's own.", lower_bound=0.0)
 flags.DEFINE_integer("epochs", None, "Passes over the training rows. Default: the data set's own.", lower_bound=1)
-flags.DEFINE_integer("batch_size", 256, "Rows in a step, of all replicas together.", lower_bound=1)
+flags.DEFINE_integer(
+    "batch_size", None, "Rows in a step, of all replicas together. Default: the data set's own.", lower_bound=1
+)
 flags.DEFINE_integer("seed", 0, "Seed of weights, order, pairing and draws.")
 flags.DEFINE_enum("precision", "float32", ["float32", "mixed_float16", "mixed_bfloat16"], "Keras' dtype policy.")
 flags.DEFINE_float(
@@ -78,19 +82,22 @@ def main(_):
         if chief and not done:
             folder.checkpoint(model, step)
 
+    warm_up, full = (mopoe.objectives.ELBO(settings[beta], settings["kl"]) for beta in ("warm_up_beta", "beta"))
     began = time.monotonic()
     loop.train(
         model,
         strategy,
         lambda epoch: training_inputs(experiment, epoch),
         epochs=settings["epochs"],
-        batch_size=FLAGS.batch_size,
+        batch_size=settings["batch_size"],
         seed=FLAGS.seed,
+        objective=lambda epoch: warm_up if epoch < settings["warm_up_epochs"] else full,
         first_step=first_step,
         steps_per_call=FLAGS.steps_per_call,
         every=FLAGS.checkpoint_steps,
         at=at,
     )
+    model.objective = full
     if chief:
         folder.finish(model, time.monotonic() - began)
 
@@ -98,9 +105,9 @@ def main(_):
 def resolved_flags(experiment):
     """All that shapes the run, with the data set's defaults filled in."""
     settings = {flag.name: flag.value for flag in FLAGS.get_key_flags_for_module(sys.modules[__name__])}
-    for name in ("latent_dim", "beta", "learning_rate", "epochs"):
+    for name in experiment.defaults:
         if settings[name] is None:
-            settings[name] = getattr(experiment, name)
+            settings[name] = experiment.defaults[name]
     settings["kl"] = settings["kl"] or METHODS[FLAGS.method][1]
     return settings
 
