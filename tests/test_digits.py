@@ -76,6 +76,9 @@ def test_words_are_read_by_matching_characters():
     labels = np.repeat(np.arange(10), 20)
     words = digits.words(labels, np.random.default_rng(0))
     np.testing.assert_array_equal(digits.nearest_digit(words), labels)
+    np.testing.assert_array_equal(digits.nearest_digit(words, expected=True), labels)
+    six = words[labels == 6].mean(axis=0, keepdims=True)  # six at every offset at once: blank, as it is read
+    assert digits.read_words(six) == [" " * 8] and digits.nearest_digit(six, expected=True) == [6]
     spoiled = words.copy()
     spoiled[:, 7] = spoiled[:, 0] = 0.1  # two of eight characters unreadable
     assert np.mean(digits.nearest_digit(spoiled) == labels) > 0.8

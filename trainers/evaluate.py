@@ -36,15 +36,23 @@ def main(_):
     coherence = evaluation.conditional_coherence(model, inputs, labels, classifiers, seed=FLAGS.seed)
     joint = evaluation.joint_coherence(model, classifiers, num_samples=len(labels), seed=FLAGS.seed)
     print(table(model.modalities, accuracy, coherence))
+    other = evaluation.conditional_coherence(model, inputs, labels, experiment.other_readers, seed=FLAGS.seed)
+    for (given, target), value in other.items():
+        print(f"{', '.join(given)} to {target}, by expected matches: {value:.2f}")
     print(f"\nFrom the prior, all classifiers agree on {joint:.2f} of the rows.")
     result = {
         "rows": len(labels),
         "speech": FLAGS.speech or settings["speech"] or "synthetic",
         "classifier_accuracy": accuracy,
-        "conditional_coherence": [{"given": given, "target": t, "value": v} for (given, t), v in coherence.items()],
+        "conditional_coherence": as_rows(coherence),
+        "conditional_coherence_expected_matches": as_rows(other),
         "joint_coherence": joint,
     }
     write_json(run / "evaluation.json", result)
+
+
+def as_rows(coherence):
+    return [{"given": given, "target": target, "value": value} for (given, target), value in coherence.items()]
 
 
 def load_classifiers(experiment, folder):

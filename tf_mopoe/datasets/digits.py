@@ -104,15 +104,26 @@ def read_words(characters):
     return ["".join(ALPHABET[symbol] for symbol in row) for row in np.argmax(characters, axis=-1)]
 
 
-def nearest_digit(characters):
-    """Which digit's name a word is nearest to: the most matching characters over all names and offsets, [N] int64."""
+def nearest_digit(characters, expected=False):
+    """Which digit's name a word is nearest to: the most matching characters over all names and offsets.
+
+    Args:
+        characters: one-hot words or their probabilities, [N, 8, 27].
+        expected: count the matches that are expected under the probabilities. Default (False): those of the likeliest
+            character at each place, so of the word as it is read. The former also reads a word whose offset is undecided.
+
+    Returns:
+        int64 [N].
+    """
     templates = [
         (digit, " " * start + name + " " * (LENGTH - len(name) - start))
         for digit, name in enumerate(NAMES)
         for start in range(LENGTH - len(name) + 1)
     ]
-    symbols = np.array([[ALPHABET.index(letter) for letter in text] for _, text in templates])  # [templates, 8]
-    matches = (np.argmax(characters, axis=-1)[:, None] == symbols).sum(axis=-1)  # [N, templates]
+    eye = np.eye(len(ALPHABET), dtype=np.float32)
+    symbols = eye[[[ALPHABET.index(letter) for letter in text] for _, text in templates]]  # [templates, 8, 27]
+    read = np.asarray(characters) if expected else eye[np.argmax(characters, axis=-1)]
+    matches = np.einsum("ntc,mtc->nm", read, symbols)  # [N, templates]
     return np.array([digit for digit, _ in templates])[np.argmax(matches, axis=1)]
 
 
