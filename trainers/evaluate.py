@@ -20,6 +20,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("run", None, "The run's folder, as trainers.train left it.", required=True)
 flags.DEFINE_string("speech", None, "Real recordings to evaluate with: a folder of .wav, or an .npz.")
 flags.DEFINE_string("classifiers", None, "Folder of the trained classifiers. Default: <run>/classifiers.")
+flags.DEFINE_string("out", None, "The file of the figures. Default: <run>/evaluation.json.")
 flags.DEFINE_integer("seed", 0, "Seed of the draws and of the classifiers.")
 
 
@@ -48,7 +49,7 @@ def main(_):
         "conditional_coherence_expected_matches": as_rows(other),
         "joint_coherence": joint,
     }
-    write_json(run / "evaluation.json", result)
+    write_json(pathlib.Path(FLAGS.out or run / "evaluation.json"), result)
 
 
 def as_rows(coherence):

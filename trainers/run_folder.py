@@ -5,6 +5,7 @@ import json
 import os
 import time
 
+import keras
 import numpy as np
 import tensorflow as tf
 from absl import logging
@@ -13,7 +14,7 @@ from tf_mopoe import export, plots
 from trainers import checkpoints
 
 CHECKPOINT_SECONDS = 30.0  # at the end of an epoch, if the last checkpoint is this old
-PICTURES = 10  # times in a run that pictures are drawn, besides the end
+PICTURES = 5  # times in a run that pictures are drawn, besides the end
 
 
 class RunFolder:
@@ -83,8 +84,10 @@ class RunFolder:
 
     def finish(self, model, seconds):
         """The files of a finished run; `seconds` is what its training took."""
-        test = model.evaluate(self.test, batch_size=self.settings["batch_size"], verbose=0, return_dict=True)
         write_aside(self.out / "model.keras", model.save)
+        # Read back: outside the strategy, whose other workers do not wait for what the chief does alone.
+        model = keras.models.load_model(self.out / "model.keras")
+        test = model.evaluate(self.test, batch_size=self.settings["batch_size"], verbose=0, return_dict=True)
         exported = export.saved_model(model, self.out / "saved_model")
         write_json(self.out / "metrics.json", {"test": test, "seconds": round(seconds, 1), "train": self.rows[-1]})
         print("On the test split, in nats per row: " + ", ".join(f"{name} {value:.1f}" for name, value in test.items()))
