@@ -62,7 +62,8 @@ FREE = ("strategy", "replicas", "steps_per_call", "checkpoint_steps", "out", "re
 
 def main(_):
     if FLAGS["verbosity"].using_default_value:
-        logging.set_verbosity(logging.WARNING)  # the export alone tells much
+        logging.set_verbosity(logging.WARNING)
+        tf.get_logger().setLevel("WARNING")  # the export alone tells much
     strategy = loop.make_strategy(FLAGS.strategy, FLAGS.replicas)
     keras.utils.set_random_seed(FLAGS.seed)
     if FLAGS.deterministic:
