@@ -210,3 +210,18 @@ def test_prepare_tells_every_flag_that_differs(tmp_path):
     assert train.prepare(tmp_path, {**settings, "out": "elsewhere"}, chief=True) == 4
     with pytest.raises(app.UsageError, match="--beta was 1.0, is 2.0, --seed was 0, is 1"):
         train.prepare(tmp_path, {"beta": 2.0, "seed": 1, "out": "a"}, chief=True)
+
+
+def test_missing_rate_hides_that_share_of_the_entries_anew_each_epoch(tmp_path):
+    class Stub:
+        def load(self, split, seed, epoch):
+            return {name: np.zeros((5000, 2), np.float32) for name in ("a", "b")}, np.zeros(5000)
+
+    train.FLAGS(["train", f"--out={tmp_path}", "--missing_rate=0.3", "--train_rows=4000"])
+    first, again, other = (train.training_inputs(Stub(), epoch) for epoch in (0, 0, 1))
+    train.FLAGS(["train", f"--out={tmp_path}", "--missing_rate=0", "--train_rows=0"])
+    for name in ("a", "b"):
+        assert len(first[name]) == len(first["has_" + name]) == 4000
+        assert abs(np.mean(~first["has_" + name]) - 0.3) < 5 * np.sqrt(0.21 / 4000)  # 5 standard errors
+        np.testing.assert_array_equal(first["has_" + name], again["has_" + name])
+        assert np.any(first["has_" + name] != other["has_" + name])

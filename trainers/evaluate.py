@@ -36,7 +36,7 @@ def main(_):
     accuracy = evaluation.classifier_accuracy(inputs, labels, classifiers)
     coherence = evaluation.conditional_coherence(model, inputs, labels, classifiers, seed=FLAGS.seed)
     joint = evaluation.joint_coherence(model, classifiers, num_samples=len(labels), seed=FLAGS.seed)
-    print(table(model.modalities, accuracy, coherence))
+    print(table(model.modalities, accuracy, coherence) + "\n")
     other = evaluation.conditional_coherence(model, inputs, labels, experiment.other_readers, seed=FLAGS.seed)
     for (given, target), value in other.items():
         print(f"{', '.join(given)} to {target}, by expected matches: {value:.2f}")
@@ -76,7 +76,7 @@ def table(modalities, accuracy, coherence):
     for given in sorted({given for given, _ in coherence}, key=lambda g: (len(g), [modalities.index(n) for n in g])):
         cells = [f"{coherence[given, name]:.2f}" if (given, name) in coherence else "" for name in modalities]
         lines.append(f"| {', '.join(given)} | " + " | ".join(cells) + " |")
-    lines.append("| (real rows) | " + " | ".join(f"{accuracy[name]:.2f}" for name in modalities) + " |")
+    lines.append("| (test rows) | " + " | ".join(f"{accuracy[name]:.2f}" for name in modalities) + " |")
     return "\n".join(lines)
 
 
