@@ -209,8 +209,16 @@ class MultimodalVAE(keras.Model):
         z = sampling.sample_component(loc, scale, index, noise_seed)  # [K, B, D]
         prior = gaussian.gaussian_log_prob(z, tf.zeros_like(z), tf.ones_like(z))
         log_weight = prior - gaussian.mixture_log_prob(z, weights, loc, scale)  # [K, B]
-        terms = [sum(self.log_likelihood_terms(z_k, x, available).values()) for z_k in z]  # decoders see [B, D]
-        return tf.reduce_logsumexp(log_weight + tf.stack(terms), axis=0) - np.log(num_samples).astype(np.float32)
+        terms = [self.decoded_log_likelihood(part, x, available) for part in tf.split(z, parts_of(z), axis=0)]
+        return tf.reduce_logsumexp(log_weight + tf.concat(terms, axis=0), axis=0) - float(np.log(num_samples))
+
+    def decoded_log_likelihood(self, z, x, available):
+        """log p(X | z) of what each row has, z [k, B, D]: [k, B]. The decoders see [k * B, D]."""
+        count = z.shape[0]
+        x = {name: tf.tile(value, [count] + [1] * (len(value.shape) - 1)) for name, value in x.items()}
+        available = {name: tf.tile(flag, [count]) for name, flag in available.items()}
+        terms = self.log_likelihood_terms(tf.reshape(z, [-1, self.latent_dim]), x, available)
+        return tf.reshape(sum(terms.values()), [count, -1])
 
     # ---- training
 
@@ -349,6 +357,13 @@ def check_parts(encoders, decoders):
     sizes = {name: encoder.latent_dim for name, encoder in encoders.items()}
     if len(set(sizes.values())) > 1:
         raise ValueError(f"All `encoders` must have the same latent_dim. Received: {sizes}")
+
+
+def parts_of(z, rows=4096):
+    """Sizes of the parts in which K samples are decoded, about `rows` rows at a time: z [K, B, D] -> ints summing to K."""
+    size = max(1, rows // max(1, z.shape[1] or rows))
+    whole, rest = divmod(z.shape[0], size)
+    return [size] * whole + [rest] * (rest > 0)
 
 
 def weights_of(reconstruction_weights, decoders):
