@@ -6,6 +6,8 @@ import tensorflow_probability as tfp
 
 tfd = tfp.distributions
 
+__all__ = ["Bernoulli", "Categorical", "Laplace", "Likelihood", "Normal"]
+
 LEARNED = "learned"
 
 
