@@ -1,6 +1,6 @@
 """Makes the embedded data set: MNIST pictures and digits spoken by the espeak-ng synthesiser.
 
-    python -m trainers.make_digits --mnist=mnist.npz          # writes tf_mopoe/datasets/data/digits.npz, about 2 minutes
+    python -m trainers.make_digits --mnist=mnist.npz          # writes tf_mopoe/datasets/data/digits.npz, about a minute
 
 Needs Debian's package espeak-ng and MNIST in keras' or this project's .npz layout. The same command with the same
 versions writes the same arrays. A "voice" is one of espeak-ng's voice variants; those that differ by a number only

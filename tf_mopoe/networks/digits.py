@@ -1,6 +1,6 @@
 """Networks for the embedded digits: picture 28x28x1, log-mel 32x64x1, word 8 characters of 27 symbols.
 
-Dense layers: on a CPU these small pictures train several times faster so than with convolutions, and what limits the
+Dense layers: on a CPU these small pictures train faster so than with convolutions, and what limits the
 translations is how far the training gets, not how well a modality is read (BUILD.md, "The digits' settings").
 """
 
