@@ -1,19 +1,35 @@
 """What the trainers can train: a data set, its networks and likelihoods, its classifiers, how to draw it.
 
-A new experiment is one more class with these methods, and its name in `EXPERIMENTS`.
+A new experiment is one more class with these members, and its name in `EXPERIMENTS`:
+
+    sources                     flags that say where its data is: the constructor's arguments
+    defaults                    of the flags that it has its own of
+    classes                     how many classes the labels have
+    load(split, seed, epoch)    -> `Rows` (or arrays by name), labels [N]
+    model(...)                  -> `MultimodalVAE`
+    train_classifiers(seed)     -> {name: Keras classifier} of the modalities that need a trained one
+    readers, other_readers      {name: function x -> classes} that read without training, and a second way to read
+    drawers                     {name: function (axes, x)} that draw
 """
 
 import functools
 
 import tf_mopoe as mopoe
 from tf_mopoe import plots
-from tf_mopoe.datasets import digits
-from tf_mopoe.networks import digits as networks
+from tf_mopoe.datasets import digits, text
+from tf_mopoe.datasets.mnist_svhn_text import nearest_digit
+from tf_mopoe.datasets.rows import Rows
+from tf_mopoe.networks import digits as digit_networks
+from tf_mopoe.networks import mnist_svhn_text as mst_networks
+from tf_mopoe.networks import polymnist as polymnist_networks
+
+Laplace, Categorical = mopoe.likelihoods.Laplace, mopoe.likelihoods.Categorical
 
 
 class Digits:
     """Picture, synthetic (or real) speech and word: the embedded data set."""
 
+    sources = ("speech",)
     # Flags' defaults. The word weighs twice as much as speech, not 256 times as
     # "dimension" would have it: BUILD.md, "The digits' settings", says what was tried.
     defaults = {
@@ -25,9 +41,8 @@ class Digits:
         "epochs": 45,
         "batch_size": 128,
     }
-    reconstruction_weights = {"image": 2048 / 784, "speech": 1.0, "word": 2.0}
     drawers = {"image": plots.picture, "speech": plots.log_mel, "word": plots.word(digits.read_words)}
-    readers = {"word": digits.nearest_digit}  # read without training
+    readers = {"word": digits.nearest_digit}
     other_readers = {"word": functools.partial(digits.nearest_digit, expected=True)}  # see there
 
     def __init__(self, speech=None):
@@ -38,28 +53,17 @@ class Digits:
         speech = mopoe.datasets.free_spoken_digits(self.speech, split) if self.speech else None
         return mopoe.datasets.load_digits(split, seed=seed, epoch=epoch, speech=speech)
 
-    def model(self, latent_dim, joint_posterior, objective, seed):
-        encoder, decoder = mopoe.GaussianEncoder, mopoe.Decoder
-        laplace = mopoe.likelihoods.Laplace
-        return mopoe.MultimodalVAE(
-            encoders={
-                "image": encoder(networks.image_encoder(), latent_dim),
-                "speech": encoder(networks.speech_encoder(), latent_dim),
-                "word": encoder(networks.word_encoder(), latent_dim),
-            },
-            decoders={
-                "image": decoder(networks.image_decoder(latent_dim), laplace(0.75)),
-                "speech": decoder(networks.speech_decoder(latent_dim), laplace(0.75)),
-                "word": decoder(networks.word_decoder(latent_dim), mopoe.likelihoods.Categorical()),
-            },
-            joint_posterior=joint_posterior,
-            objective=objective,
-            reconstruction_weights=self.reconstruction_weights,
-            seed=seed,
-        )
+    def model(self, latent_dim, **kwargs):
+        networks = {
+            "image": (digit_networks.image_encoder(), digit_networks.image_decoder(latent_dim), Laplace(0.75)),
+            "speech": (digit_networks.speech_encoder(), digit_networks.speech_decoder(latent_dim), Laplace(0.75)),
+            "word": (digit_networks.word_encoder(), digit_networks.word_decoder(latent_dim), Categorical()),
+        }
+        weights = {"image": 2048 / 784, "speech": 1.0, "word": 2.0}
+        return assemble(networks, latent_dim, reconstruction_weights=weights, **kwargs)
 
     def train_classifiers(self, seed=0):
-        """{name: Keras classifier} of the modalities that need one, trained on the embedded training split."""
+        """Trained on the embedded training split, whatever `speech` is."""
         data = digits.arrays()
         epochs = {"image": 12, "speech": 20}
         return {
@@ -70,7 +74,108 @@ class Digits:
         }
 
 
-EXPERIMENTS = {"digits": Digits}
+class MnistSvhnText:
+    """The paper's first experiment, with its networks and settings."""
+
+    sources = ("data_dir",)
+    defaults = {
+        "latent_dim": 20,
+        "beta": 2.5,
+        "warm_up_epochs": 0,
+        "warm_up_beta": 0.5,
+        "learning_rate": 1e-3,
+        "epochs": 50,
+        "batch_size": 256,
+    }
+    drawers = {"text": plots.word(text.read_text)}
+    readers = {"text": nearest_digit}
+    other_readers = {}
+
+    def __init__(self, data_dir):
+        """`data_dir`: folder with (or for) MNIST and SVHN, see `datasets.mnist_svhn_text`."""
+        self.data_dir = data_dir
+
+    def load(self, split, seed=0, epoch=0):
+        return mopoe.datasets.mnist_svhn_text(self.data_dir, split, seed=seed, epoch=epoch)
+
+    def model(self, latent_dim, **kwargs):
+        networks = {
+            "mnist": (mst_networks.mnist_encoder(), mst_networks.mnist_decoder(latent_dim), Laplace(0.75)),
+            "svhn": (mst_networks.svhn_encoder(), mst_networks.svhn_decoder(latent_dim), Laplace(0.75)),
+            "text": (mst_networks.text_encoder(), mst_networks.text_decoder(latent_dim), Categorical()),
+        }
+        return assemble(networks, latent_dim, reconstruction_weights="dimension", **kwargs)
+
+    def train_classifiers(self, seed=0):
+        rows, labels = self.load("train", seed=seed)
+        epochs = {"mnist": 4, "svhn": 10}
+        inputs = rows[:]
+        return {
+            name: mopoe.evaluation.train_classifier(inputs[name], labels, epochs=count, seed=seed)
+            for name, count in epochs.items()
+        }
+
+
+class PolyMNIST:
+    """The paper's third experiment, with its networks and settings: digits on crops of several pictures."""
+
+    sources = ("data_dir", "backgrounds")
+    defaults = {
+        "latent_dim": 512,
+        "beta": 2.5,
+        "warm_up_epochs": 0,
+        "warm_up_beta": 0.5,
+        "learning_rate": 5e-4,
+        "epochs": 300,
+        "batch_size": 256,
+    }
+    drawers, readers, other_readers = {}, {}, {}
+
+    def __init__(self, data_dir, backgrounds=None):
+        """`data_dir`: where MNIST is; `backgrounds`: pictures or their folder, see `datasets.polymnist`."""
+        self.data_dir, self.backgrounds = data_dir, backgrounds
+
+    def load(self, split, seed=0, epoch=0):
+        """The pictures do not change with `epoch`, nor with `seed`: they are one data set."""
+        return mopoe.datasets.polymnist(self.data_dir, self.backgrounds, split)
+
+    def model(self, latent_dim, **kwargs):
+        rows, _ = self.load("test")
+        encoder, decoder = polymnist_networks.encoder, polymnist_networks.decoder
+        networks = {name: (encoder(), decoder(latent_dim), Laplace(0.75)) for name in rows[:1]}
+        return assemble(networks, latent_dim, reconstruction_weights="dimension", **kwargs)
+
+    def train_classifiers(self, seed=0):
+        rows, labels = self.load("train")
+        inputs = rows[:30000]
+        return {
+            name: mopoe.evaluation.train_classifier(x, labels[: len(x)], epochs=3, seed=seed)
+            for name, x in inputs.items()
+        }
+
+
+def assemble(networks, latent_dim, **kwargs):
+    """A `MultimodalVAE` of {name: (encoder network, decoder network, likelihood)}."""
+    return mopoe.MultimodalVAE(
+        encoders={name: mopoe.GaussianEncoder(network, latent_dim) for name, (network, _, _) in networks.items()},
+        decoders={name: mopoe.Decoder(network, likelihood) for name, (_, network, likelihood) in networks.items()},
+        **kwargs,
+    )
+
+
+def make(settings):
+    """The experiment of a run's flags, {flag: value}."""
+    experiment = EXPERIMENTS[settings["dataset"]]
+    return experiment(**{name: settings[name] for name in experiment.sources})
+
+
+def load(experiment, split, seed=0, epoch=0):
+    """(`Rows`, labels) of an experiment."""
+    inputs, labels = experiment.load(split, seed=seed, epoch=epoch)
+    return Rows.of(inputs), labels
+
+
+EXPERIMENTS = {"digits": Digits, "mnist_svhn_text": MnistSvhnText, "polymnist": PolyMNIST}
 
 # method -> (joint posterior, KL of its bound): MMVAE's bound has the density of the whole mixture.
 METHODS = {"mopoe": ("mopoe", "components"), "mvae": ("mvae", "components"), "mmvae": ("mmvae", "mixture")}

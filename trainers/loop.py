@@ -38,14 +38,11 @@ def is_chief(strategy):
     return resolver is None or resolver.task_type in (None, "chief") or resolver.task_id == 0
 
 
-def batches(strategy, inputs, batch_size, seed, skip):
+def batches(strategy, rows, batch_size, seed, skip):
     """An iterator over this epoch's batches of `batch_size` rows (all replicas together), in an order set by `seed`."""
-    order = np.random.default_rng(seed).permutation(len(next(iter(inputs.values()))))
-    order = order[: len(order) // batch_size * batch_size]
-    data = tf.data.Dataset.from_tensor_slices(order).batch(batch_size, drop_remainder=True).skip(skip)
-    arrays = {name: tf.constant(array) for name, array in inputs.items()}
-    data = data.map(lambda rows: {name: tf.gather(array, rows) for name, array in arrays.items()}, tf.data.AUTOTUNE)
-    return iter(strategy.experimental_distribute_dataset(data.prefetch(tf.data.AUTOTUNE)))
+    order = np.random.default_rng(seed).permutation(len(rows))
+    order = order[skip * batch_size : len(order) // batch_size * batch_size]
+    return iter(strategy.experimental_distribute_dataset(rows.dataset(batch_size, order=order)))
 
 
 def train(
@@ -66,7 +63,7 @@ def train(
 
     Args:
         model: `MultimodalVAE`, made and compiled under `strategy`.
-        load_epoch: function epoch -> inputs, {name: array [N, ...]}; the same N for every epoch.
+        load_epoch: function epoch -> `datasets.Rows`; as many for every epoch.
         epochs, batch_size: whole epochs; rows of all replicas together in a step. The rest of an epoch that does not fill
             a batch is left out (rows are shuffled anew each epoch).
         seed: of the order of the rows.
@@ -90,14 +87,14 @@ def train(
         if objective and objective(epoch) is not model.objective:
             model.objective = objective(epoch)
             take_steps = tf.function(steps)  # traced anew, with the new objective
-        inputs = load_epoch(epoch)
-        per_epoch = len(next(iter(inputs.values()))) // batch_size
+        rows = load_epoch(epoch)
+        per_epoch = len(rows) // batch_size
         if not per_epoch:
             raise ValueError(f"The training rows must fill one batch. Received: batch size {batch_size}")
         if step >= (epoch + 1) * per_epoch:
             continue
         bar = bar or Progress(epochs * per_epoch - step)
-        iterator = batches(strategy, inputs, batch_size, [seed, epoch], skip=step - epoch * per_epoch)
+        iterator = batches(strategy, rows, batch_size, [seed, epoch], skip=step - epoch * per_epoch)
         model.reset_metrics()
         while step < (epoch + 1) * per_epoch:
             count = min(steps_per_call, (epoch + 1) * per_epoch - step)

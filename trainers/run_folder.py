@@ -11,7 +11,7 @@ import tensorflow as tf
 from absl import logging
 
 from tf_mopoe import export, plots
-from trainers import checkpoints
+from trainers import checkpoints, experiments
 
 CHECKPOINT_SECONDS = 30.0  # at the end of an epoch, if the last checkpoint is this old
 PICTURES = 5  # times in a run that pictures are drawn, besides the end
@@ -28,9 +28,8 @@ class RunFolder:
 
     def __init__(self, out, experiment, settings):
         self.out, self.experiment, self.settings = out, experiment, settings
-        self.test, labels = experiment.load("test", seed=settings["seed"])
-        columns = [np.flatnonzero(labels == label)[0] for label in np.unique(labels)]  # one of each class
-        self.shown = {name: array[columns] for name, array in self.test.items()}
+        self.test, labels = experiments.load(experiment, "test", seed=settings["seed"])
+        self.shown = self.test[[np.flatnonzero(labels == label)[0] for label in np.unique(labels)]]  # one of each class
         self.rows = self.rows_until_checkpoint()
         self.writer = self.summary_writer()
         self.saved = time.monotonic()
@@ -87,7 +86,7 @@ class RunFolder:
         write_aside(self.out / "model.keras", model.save)
         # Read back: outside the strategy, whose other workers do not wait for what the chief does alone.
         model = keras.models.load_model(self.out / "model.keras")
-        test = model.evaluate(self.test, batch_size=self.settings["batch_size"], verbose=0, return_dict=True)
+        test = model.evaluate(self.test.dataset(self.settings["batch_size"]), verbose=0, return_dict=True)
         exported = export.saved_model(model, self.out / "saved_model")
         write_json(self.out / "metrics.json", {"test": test, "seconds": round(seconds, 1), "train": self.rows[-1]})
         print("On the test split, in nats per row: " + ", ".join(f"{name} {value:.1f}" for name, value in test.items()))

@@ -20,7 +20,7 @@ import tensorflow as tf
 from absl import app, flags, logging
 
 import tf_mopoe as mopoe
-from trainers import checkpoints, loop
+from trainers import checkpoints, experiments, loop
 from trainers.experiments import EXPERIMENTS, METHODS
 from trainers.run_folder import RunFolder, write_json
 
@@ -43,9 +43,9 @@ flags.DEFINE_float(
     "missing_rate", 0.0, "Share of the modality entries that is hidden in training.", lower_bound=0.0, upper_bound=1.0
 )
 flags.DEFINE_integer("train_rows", 0, "Use only this many training rows. Default: all.", lower_bound=0)
-flags.DEFINE_string(
-    "speech", None, "Real recordings to use for the synthetic speech of digits: folder of .wav, or .npz."
-)
+flags.DEFINE_string("data_dir", None, "Where the data is (or is to be put), for all data sets but digits.")
+flags.DEFINE_string("backgrounds", None, "polymnist: folder of pictures. Default: five that scikit-image ships.")
+flags.DEFINE_string("speech", None, "digits: real recordings in place of the synthetic ones, folder of .wav, or .npz.")
 flags.DEFINE_enum("strategy", "auto", ["auto", "mirrored", "multiworker", "none"], "How to use several devices.")
 flags.DEFINE_integer("replicas", 0, "Virtual CPU devices, to try --strategy=mirrored without GPUs.", lower_bound=0)
 flags.DEFINE_bool("deterministic", False, "Deterministic ops only: the same flags give the same weights, bit by bit.")
@@ -69,8 +69,8 @@ def main(_):
     if FLAGS.deterministic:
         tf.config.experimental.enable_op_determinism()
     keras.config.set_dtype_policy(FLAGS.precision)
-    experiment = EXPERIMENTS[FLAGS.dataset](speech=FLAGS.speech)
-    settings = resolved_flags(experiment)
+    settings = resolved_flags(EXPERIMENTS[FLAGS.dataset])
+    experiment = experiments.make(settings)
     out, chief = pathlib.Path(FLAGS.out), loop.is_chief(strategy)
     first_step = prepare(out, settings, chief)
     with strategy.scope():
@@ -135,7 +135,9 @@ def prepare(out, settings, chief):
 def new_model(experiment, settings):
     joint_posterior, _ = METHODS[settings["method"]]
     objective = mopoe.objectives.ELBO(beta=settings["beta"], kl=settings["kl"])
-    model = experiment.model(settings["latent_dim"], joint_posterior, objective, settings["seed"])
+    model = experiment.model(
+        settings["latent_dim"], joint_posterior=joint_posterior, objective=objective, seed=settings["seed"]
+    )
     model.compile(optimizer=keras.optimizers.Adam(settings["learning_rate"]))
     model.optimizer.build(model.trainable_variables)  # its slots cannot be made inside a replica's step
     return model
@@ -143,14 +145,14 @@ def new_model(experiment, settings):
 
 def training_inputs(experiment, epoch):
     """This epoch's rows, paired anew; --missing_rate of all modality entries are flagged as missing, at random."""
-    inputs, labels = experiment.load("train", seed=FLAGS.seed, epoch=epoch)
+    rows, labels = experiments.load(experiment, "train", seed=FLAGS.seed, epoch=epoch)
     if FLAGS.train_rows:
-        inputs, labels = {name: x[: FLAGS.train_rows] for name, x in inputs.items()}, labels[: FLAGS.train_rows]
+        rows = rows.take(FLAGS.train_rows)
     if FLAGS.missing_rate:
         rng = np.random.default_rng([FLAGS.seed, epoch, 2])
-        present = {f"has_{name}": rng.random(len(labels)) >= FLAGS.missing_rate for name in inputs}
-        inputs = inputs | present
-    return inputs
+        present = {f"has_{name}": rng.random(len(rows)) >= FLAGS.missing_rate for name in rows[:1]}
+        rows = rows.join(present)
+    return rows
 
 
 if __name__ == "__main__":

@@ -1,0 +1,37 @@
+"""Files of public data sets: found in a folder, or fetched into it."""
+
+import os
+
+import keras
+
+
+def find_or_fetch(folder, name, address, digest, algorithm, download=True):
+    """Path of `name` in `folder`; where it is absent, fetched from `address` with a progress bar and its checksum held.
+
+    Args:
+        folder: `pathlib.Path`.
+        name: of the file.
+        address: its URL.
+        digest, algorithm: of the whole file; "md5" or "sha256".
+        download: False: an absent file is an error.
+
+    Raises:
+        FileNotFoundError: if the file is absent and cannot be fetched; it names the address.
+    """
+    path = folder / name
+    if path.exists():
+        return path
+    told = f"Put {name} from {address} into the folder. Received: {str(folder)!r}, without it"
+    if not download:
+        raise FileNotFoundError(told)
+    aside = folder / "part"  # Keras leaves a half-fetched file behind if it is killed
+    aside.mkdir(parents=True, exist_ok=True)
+    try:
+        fetched = keras.utils.get_file(
+            name, address, cache_dir=str(aside), cache_subdir="", file_hash=digest, hash_algorithm=algorithm
+        )
+    except Exception as error:  # Keras raises bare Exception for an address that does not answer
+        raise FileNotFoundError(f"{told}, and it could not be fetched: {error}") from error
+    os.replace(fetched, path)
+    aside.rmdir()
+    return path
