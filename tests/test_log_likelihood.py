@@ -1,55 +1,9 @@
 """The importance-weighted estimate on a model whose log p(X) is known, and its order in K."""
 
-import keras
 import numpy as np
 import pytest
-
-import tf_mopoe as mopoe
-
-RNG = np.random.default_rng(0)
-SIZES = {"a": 3, "b": 5}
-LATENT, NOISE = 2, 0.7
-
-
-@keras.saving.register_keras_serializable(package="test")
-class Linear(keras.layers.Layer):
-    """x -> x @ matrix, fixed."""
-
-    def __init__(self, matrix, **kwargs):
-        super().__init__(**kwargs)
-        self.matrix = matrix
-
-    def call(self, x):
-        return keras.ops.matmul(x, keras.ops.convert_to_tensor(self.matrix))
-
-
-def linear_gaussian():
-    """x = z W + noise, a modality each; encoders are rough, so that the estimate has work to do."""
-    weights = {name: RNG.normal(size=(LATENT, size)).astype(np.float32) for name, size in SIZES.items()}
-    model = mopoe.MultimodalVAE(
-        {n: mopoe.GaussianEncoder(Linear(w.T), LATENT) for n, w in weights.items()},
-        {n: mopoe.Decoder(Linear(w), mopoe.likelihoods.Normal(NOISE)) for n, w in weights.items()},
-        reconstruction_weights="dimension",  # plays no part in log p(X)
-        objective=mopoe.objectives.ELBO(beta=3.0),
-    )
-    for name, encoder in model.encoders.items():
-        inverse = np.linalg.inv(weights[name] @ weights[name].T + NOISE**2 * np.eye(LATENT))
-        # near the true posterior, and wider: the exact one would leave the estimate nothing to do
-        encoder.loc_head.kernel.assign(0.9 * inverse)
-        encoder.log_variance_head.kernel.assign(np.zeros((LATENT, LATENT)))
-        encoder.log_variance_head.bias.assign(np.log(1.5 * NOISE**2 * np.diag(inverse)))
-    z = RNG.normal(size=(20, LATENT)).astype(np.float32)
-    inputs = {n: (z @ w + NOISE * RNG.normal(size=(20, SIZES[n]))).astype(np.float32) for n, w in weights.items()}
-    return model, weights, inputs
-
-
-def exact(weights, inputs, names):
-    """log N(x; 0, W'W + noise^2 I) of the stacked modalities."""
-    w = np.concatenate([weights[name] for name in names], axis=1).astype(float)
-    x = np.concatenate([inputs[name] for name in names], axis=1).astype(float)
-    covariance = w.T @ w + NOISE**2 * np.eye(w.shape[1])
-    quadratic = np.einsum("bi,ij,bj->b", x, np.linalg.inv(covariance), x)
-    return -0.5 * (quadratic + np.linalg.slogdet(covariance)[1] + w.shape[1] * np.log(2 * np.pi))
+import small
+from linear_gaussian import exact, linear_gaussian
 
 
 @pytest.mark.parametrize("names", [("a",), ("a", "b")])
@@ -91,3 +45,43 @@ def test_the_seed_decides_and_samples_of_a_row_are_its_own():
     assert np.any(model.log_likelihood(inputs, 8, seed=3) != model.log_likelihood(inputs, 8, seed=4))
     with pytest.raises(ValueError, match="`num_samples` must be a positive integer. Received: num_samples=0"):
         model.log_likelihood(inputs, num_samples=0)
+
+
+@pytest.mark.parametrize("given", [("a",), ("b",), ("a", "b"), ["b", "a"]])
+def test_z_may_come_from_some_of_the_modalities_only(given):
+    model, weights, inputs = linear_gaussian()
+    truth = exact(weights, inputs, ("a", "b"))
+    repeats = np.stack([model.log_likelihood(inputs, 2000, seed=s, given=given).numpy() for s in range(12)])
+    ratio = np.exp(repeats.astype(float) - truth)  # unbiased for 1, whatever z is drawn from
+    error = ratio.std(axis=0, ddof=1) / np.sqrt(len(ratio))
+    assert np.all(np.abs(ratio.mean(axis=0) - 1.0) < 5 * error + 1e-4)
+    assert np.mean(np.abs(repeats.mean(axis=0) - truth)) < 0.05
+
+
+def test_given_is_all_by_default_and_what_else_there_is_leaves_the_draws_alone():
+    model, _, inputs = linear_gaussian()
+    everything = model.log_likelihood(inputs, 8, seed=3).numpy()
+    np.testing.assert_array_equal(model.log_likelihood(inputs, 8, seed=3, given=("a", "b")), everything)
+    np.testing.assert_array_equal(model.log_likelihood(inputs, 8, seed=3, given=("b", "a")), everything)
+    assert np.all(model.log_likelihood(inputs, 8, seed=3, given=("a",)) != everything)
+    absent = {**inputs, "b": np.full_like(inputs["b"], np.nan), "has_b": np.zeros(20, bool)}
+    np.testing.assert_allclose(
+        model.log_likelihood(absent, 8, seed=3, given=("a",)),
+        model.log_likelihood({"a": inputs["a"]}, 8, seed=3),
+        rtol=1e-5,
+    )
+
+
+def test_given_that_does_not_fit():
+    model, inputs = small.model(), small.rows(6)
+    for given in ("image", (), ("smell",), 3):
+        with pytest.raises(
+            ValueError, match="`given` must be .* one or more of the modalities in `inputs`.*Received: "
+        ):
+            model.log_likelihood(inputs, given=given)
+    with pytest.raises(ValueError, match=r"modalities in `inputs`, \['image'\]. Received: given=\('word',\)"):
+        model.log_likelihood({"image": inputs["image"]}, given=("word",))
+    flagged = {**inputs, "has_image": np.arange(6) != 2, "has_word": np.arange(6) < 2}
+    with pytest.raises(ValueError, match=r"at least one of the `given` modalities \['image', 'word'\].*1 rows.*row 2"):
+        model.log_likelihood(flagged, given=("image", "word"))
+    assert np.isfinite(model.log_likelihood(flagged, 4, given=("image", "sensor"))).all()

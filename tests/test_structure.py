@@ -14,9 +14,9 @@ ROOT = pathlib.Path(__file__).parents[1]
 STAGES = [
     {"datasets", "subsets", "experts", "sampling", "inputs", "likelihoods", "networks"},
     {"layers"},
-    {"objectives"},
+    {"objectives", "arguments"},
     {"model"},
-    {"evaluation", "plots", "export"},
+    {"evaluation", "figures", "plots", "export"},
 ]
 
 

@@ -7,12 +7,10 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tf_mopoe import arguments, sampling
 from tf_mopoe import experts as gaussian
 from tf_mopoe import inputs as reading
-from tf_mopoe import sampling
 from tf_mopoe.layers import mixture_of_products
-from tf_mopoe.layers.decoder import Decoder
-from tf_mopoe.layers.gaussian_encoder import GaussianEncoder
 from tf_mopoe.objectives import ELBO
 
 tfd = tfp.distributions
@@ -55,7 +53,7 @@ class MultimodalVAE(keras.Model):
         **kwargs,
     ):
         super().__init__(**{"autocast": False} | kwargs)
-        check_parts(encoders, decoders)
+        arguments.check_parts(encoders, decoders)
         self.modalities = tuple(encoders)
         self.encoders = dict(encoders)
         self.decoders = dict(decoders)
@@ -69,7 +67,7 @@ class MultimodalVAE(keras.Model):
         self.mixture.bind(self.modalities)
         self.build_parts()
         self.reconstruction_weights = reconstruction_weights
-        self.term_weights = weights_of(reconstruction_weights, self.decoders)
+        self.term_weights = arguments.weights_of(reconstruction_weights, self.decoders)
         self.loss_metric = keras.metrics.Mean(name="loss")
         self.reconstruction_metrics = {
             name: keras.metrics.Mean(name=f"reconstruction_{name}") for name in self.modalities
@@ -182,10 +180,10 @@ class MultimodalVAE(keras.Model):
             raise ValueError(f"`num_samples` must be a positive integer. Received: num_samples={num_samples!r}")
         return self.decode(tf.random.stateless_normal([num_samples, self.latent_dim], sampling.as_seed(seed)))
 
-    def log_likelihood(self, inputs, num_samples=64, seed=None):
+    def log_likelihood(self, inputs, num_samples=64, seed=None, given=None):
         """Importance-weighted estimate of log p(X) of what each row has, in nats: [B].
 
-            log 1/K sum{ p(X | z[k]) p(z[k]) / q(z[k] | X) : k },   z[1..K] from q, stratified over its components
+            log 1/K sum{ p(X | z[k]) p(z[k]) / q(z[k] | X[given]) : k },   z[1..K] from q, stratified over its components
 
         with the whole mixture's density in the denominator (Burda et al. 2016, eq. 8; Shi et al. 2019, eq. 3). Lower than
         log p(X) in expectation, and closer with larger K. Reconstruction weights and beta play no part.
@@ -194,23 +192,31 @@ class MultimodalVAE(keras.Model):
             inputs: dict of one or more modalities, with or without flags.
             num_samples: K, default 64. All K samples of a row are its own.
             seed: int; the same seed gives the same estimate. Default: a new one.
+            given: names of the modalities whose joint posterior draws z (Sutter et al. 2021, table 2); X stays all that
+                the row has. Default: all in `inputs`.
 
         Raises:
-            ValueError: for inputs that do not fit the model, a row that has nothing, NaN in a row that is present, or a
-                `num_samples` that is not a positive integer.
+            ValueError: for inputs that do not fit the model, a row that has nothing (or nothing of `given`), NaN in a row
+                that is present, a `num_samples` that is not a positive integer, or a `given` that names none of, or more
+                than, the modalities in `inputs`.
         """
         if not isinstance(num_samples, (int, np.integer)) or num_samples < 1:
             raise ValueError(f"`num_samples` must be a positive integer. Received: num_samples={num_samples!r}")
         self.check_rows(inputs)
+        names = [name for name in self.modalities if name in inputs]
+        given = names if given is None else given
+        arguments.check_given(given, inputs, names)
         index_seed, noise_seed = tf.unstack(tf.random.split(sampling.as_seed(seed), 2))
         experts, available, x = self.encode(inputs)
-        weights, loc, scale = self.mixture.components(experts, available)
+        weights, loc, scale = self.mixture.components({n: experts[n] for n in given}, {n: available[n] for n in given})
         index = sampling.stratified_samples(weights, num_samples, index_seed)  # [K, B]
         z = sampling.sample_component(loc, scale, index, noise_seed)  # [K, B, D]
-        prior = gaussian.gaussian_log_prob(z, tf.zeros_like(z), tf.ones_like(z))
-        log_weight = prior - gaussian.mixture_log_prob(z, weights, loc, scale)  # [K, B]
-        terms = [self.decoded_log_likelihood(part, x, available) for part in tf.split(z, parts_of(z), axis=0)]
-        return tf.reduce_logsumexp(log_weight + tf.concat(terms, axis=0), axis=0) - float(np.log(num_samples))
+        log_weights = []
+        for part in tf.split(z, parts_of(z), axis=0):  # [k, B, D]
+            prior = gaussian.gaussian_log_prob(part, tf.zeros_like(part), tf.ones_like(part))
+            density = gaussian.mixture_log_prob(part, weights, loc, scale)
+            log_weights.append(self.decoded_log_likelihood(part, x, available) + prior - density)
+        return tf.reduce_logsumexp(tf.concat(log_weights, axis=0), axis=0) - float(np.log(num_samples))
 
     def decoded_log_likelihood(self, z, x, available):
         """log p(X | z) of what each row has, z [k, B, D]: [k, B]. The decoders see [k * B, D]."""
@@ -282,14 +288,14 @@ class MultimodalVAE(keras.Model):
 
     def fit(self, x=None, y=None, *args, **kwargs):
         """As `keras.Model.fit`; `x` is a dict of arrays or a data set of such dicts, and there is no `y`."""
-        refuse_labels(y, kwargs.get("sample_weight"))
+        arguments.refuse_labels(y, kwargs.get("sample_weight"))
         self.check_arrays(x)
         self.check_arrays(kwargs.get("validation_data"))
         return super().fit(x, y, *args, **kwargs)
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
         """As `keras.Model.evaluate`; `x` is a dict of arrays or a data set of such dicts, and there is no `y`."""
-        refuse_labels(y, kwargs.get("sample_weight"))
+        arguments.refuse_labels(y, kwargs.get("sample_weight"))
         self.check_arrays(x)
         return super().evaluate(x, y, *args, **kwargs)
 
@@ -341,24 +347,6 @@ class MultimodalVAE(keras.Model):
         return cls(**config)
 
 
-def check_parts(encoders, decoders):
-    for argument, parts, kind in (("encoders", encoders, GaussianEncoder), ("decoders", decoders, Decoder)):
-        if not isinstance(parts, dict) or not parts or not all(isinstance(part, kind) for part in parts.values()):
-            raise ValueError(f"`{argument}` must be a dict of {kind.__name__} by modality. Received: {parts!r}")
-    if set(encoders) != set(decoders):
-        raise ValueError(
-            f"`encoders` and `decoders` must have the same modalities. Received: {sorted(encoders)} and {sorted(decoders)}"
-        )
-    bad = [n for n in encoders if not isinstance(n, str) or not n.isidentifier() or n.startswith(reading.FLAG)]
-    if bad:
-        raise ValueError(
-            f"A modality's name must be an identifier that does not begin with {reading.FLAG!r}. Received: {bad}"
-        )
-    sizes = {name: encoder.latent_dim for name, encoder in encoders.items()}
-    if len(set(sizes.values())) > 1:
-        raise ValueError(f"All `encoders` must have the same latent_dim. Received: {sizes}")
-
-
 def parts_of(z, rows=4096):
     """Sizes of the parts in which K samples are decoded, about `rows` rows at a time: z [K, B, D] -> ints summing to K."""
     size = max(1, rows // max(1, z.shape[1] or rows))
@@ -366,38 +354,11 @@ def parts_of(z, rows=4096):
     return [size] * whole + [rest] * (rest > 0)
 
 
-def weights_of(reconstruction_weights, decoders):
-    """{name: float} from None, "dimension" or a dict."""
-    if reconstruction_weights is None:
-        return dict.fromkeys(decoders, 1.0)
-    if reconstruction_weights == "dimension":
-        sizes = {name: decoder.likelihood.dimension(decoder.event_shape) for name, decoder in decoders.items()}
-        return {name: max(sizes.values()) / size for name, size in sizes.items()}
-    if not isinstance(reconstruction_weights, dict) or set(reconstruction_weights) != set(decoders):
-        raise ValueError(
-            f'`reconstruction_weights` must be None, "dimension" or a dict with a number for each of {list(decoders)}. '
-            f"Received: {reconstruction_weights!r}"
-        )
-    for name, weight in reconstruction_weights.items():
-        if not isinstance(weight, (int, float)) or not 0.0 <= weight < float("inf"):
-            raise ValueError(f"reconstruction_weights[{name!r}] must be a number, 0 or more. Received: {weight!r}")
-    return {name: float(weight) for name, weight in reconstruction_weights.items()}
-
-
 def unpack(data):
     """The inputs of what `fit` hands to a step."""
     inputs, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-    refuse_labels(y, sample_weight)
+    arguments.refuse_labels(y, sample_weight)
     return inputs
-
-
-def refuse_labels(y, sample_weight):
-    for argument, value in (("y", y), ("sample_weight", sample_weight)):
-        if value is not None:
-            raise ValueError(
-                f"There is no `{argument}`: the model learns its inputs, so give a dict of modalities only, and data sets "
-                f"of such dicts, not of (inputs, labels). Received: {argument}={type(value).__name__}"
-            )
 
 
 def mean_loss(loss):

@@ -1,8 +1,8 @@
 """Pictures of what a model makes. Needs matplotlib (`pip install tf_mopoe[train]`)."""
 
-import pathlib
-
 import numpy as np
+
+from tf_mopoe.figures import new_figure, save
 
 
 def picture(axes, x):
@@ -57,14 +57,10 @@ def prior_samples(model, path, drawers=None, num_samples=10, seed=0):
 
 def draw_rows(panels, path, drawers, title):
     """Panels of rows (text, modality, [N, E]), one under the other, with some space between panels."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # not needed to train or serve: not imported above
-    from matplotlib.figure import Figure
-
     columns = max(len(x) for panel in panels for _, _, x in panel)
     lines = [line for panel in panels for line in (None, *panel)][1:]  # None: the space between two panels
     heights = [0.3 if line is None else row_height(line[2]) for line in lines]
-    figure = Figure(figsize=(1.4 + 0.9 * columns, 0.6 + 0.9 * sum(heights)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(1.4 + 0.9 * columns, 0.6 + 0.9 * sum(heights))
     figure.suptitle(title, fontsize=12)
     grid = figure.subplots(len(lines), columns, squeeze=False, gridspec_kw={"height_ratios": heights})
     for axes in grid.flat:
@@ -79,9 +75,7 @@ def draw_rows(panels, path, drawers, title):
             draw(axes, value)
         bold = "bold" if text.startswith("given") else "normal"
         row[0].set_ylabel(text, rotation=0, ha="right", va="center", fontsize=10, fontweight=bold)
-    aside = pathlib.Path(path).with_suffix(".part.png")
-    figure.savefig(aside, dpi=110)
-    aside.replace(path)
+    save(figure, path)
 
 
 def row_height(x):

@@ -1,27 +1,38 @@
-"""Measures a trained run: does what it makes show the class of what it was given?
+"""Measures a trained run with all that `tf_mopoe.evaluation` has.
 
     python -m trainers.evaluate --run=runs/digits
 
-Trains the classifiers that read the pictures (kept in the run's folder), prints their accuracy on real test rows and the
-conditional coherence of the model on the test split, and writes both to evaluation.json in the run's folder.
+Trains the classifiers that read what the model makes (kept in the run's folder), and leaves in <run>/evaluation/:
+metrics.json, table.md (which it prints too), coherence.png, by_number_given.png, latent.png, translations.png and
+prior.png. Each measure is defined, with its source, in the docstring of its function in `tf_mopoe.evaluation`.
 """
 
 import json
 import pathlib
+import time
 
 import keras
+import numpy as np
 from absl import app, flags
 
-from tf_mopoe import evaluation
-from trainers.experiments import EXPERIMENTS
+from tf_mopoe import evaluation, figures, plots
+from trainers import experiments, report
+from trainers.progress import bar
 from trainers.run_folder import write_aside, write_json
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("run", None, "The run's folder, as trainers.train left it.", required=True)
-flags.DEFINE_string("speech", None, "Real recordings to evaluate with: a folder of .wav, or an .npz.")
+flags.DEFINE_string("speech", None, "digits: real recordings to evaluate with, a folder of .wav or an .npz.")
 flags.DEFINE_string("classifiers", None, "Folder of the trained classifiers. Default: <run>/classifiers.")
-flags.DEFINE_string("out", None, "The file of the figures. Default: <run>/evaluation.json.")
+flags.DEFINE_string("out", None, "Folder of what is measured. Default: <run>/evaluation.")
 flags.DEFINE_integer("seed", 0, "Seed of the draws and of the classifiers.")
+flags.DEFINE_integer("test_rows", 10000, "Test rows to measure on, at most.", lower_bound=1)
+flags.DEFINE_integer("probe_rows", 0, "Training rows of the larger linear probe. Default: all.", lower_bound=0)
+flags.DEFINE_integer("likelihood_rows", 500, "Test rows of the log-likelihoods, at most.", lower_bound=1)
+flags.DEFINE_integer("num_samples", 64, "Importance samples of a row.", lower_bound=1)
+flags.DEFINE_bool("inception", False, "Frechet distance in InceptionV3's features too (downloads its weights).")
+
+SMALL_PROBE = 500  # training rows of the paper's linear probe
 
 
 def main(_):
@@ -29,31 +40,107 @@ def main(_):
     if not (run / "model.keras").exists():
         raise app.UsageError(f"--run needs the folder of a finished training. Received: {run}, without model.keras")
     settings = json.loads((run / "flags.json").read_text())
-    experiment = EXPERIMENTS[settings["dataset"]](speech=FLAGS.speech or settings["speech"])
+    settings["speech"] = FLAGS.speech or settings["speech"]
+    experiment = experiments.make(settings)
     model = keras.models.load_model(run / "model.keras")
-    inputs, labels = experiment.load("test", seed=FLAGS.seed)
+    test, labels = experiments.load(experiment, "test", seed=FLAGS.seed)
+    labels = labels[: FLAGS.test_rows]
+    inputs = test.take(FLAGS.test_rows)[:]
     classifiers = load_classifiers(experiment, pathlib.Path(FLAGS.classifiers or run / "classifiers"))
-    accuracy = evaluation.classifier_accuracy(inputs, labels, classifiers)
-    coherence = evaluation.conditional_coherence(model, inputs, labels, classifiers, seed=FLAGS.seed)
-    joint = evaluation.joint_coherence(model, classifiers, num_samples=len(labels), seed=FLAGS.seed)
-    print(table(model.modalities, accuracy, coherence) + "\n")
-    other = evaluation.conditional_coherence(model, inputs, labels, experiment.other_readers, seed=FLAGS.seed)
-    for (given, target), value in other.items():
-        print(f"{', '.join(given)} to {target}, by expected matches: {value:.2f}")
-    print(f"\nFrom the prior, all classifiers agree on {joint:.2f} of the rows.")
-    result = {
-        "rows": len(labels),
-        "speech": FLAGS.speech or settings["speech"] or "synthetic",
-        "classifier_accuracy": accuracy,
-        "conditional_coherence": as_rows(coherence),
-        "conditional_coherence_expected_matches": as_rows(other),
-        "joint_coherence": joint,
+
+    began = time.monotonic()
+    metrics = {"rows": len(labels), "data": {name: settings[name] for name in experiment.sources}}
+    metrics |= coherence(model, inputs, labels, experiment, classifiers)
+    metrics |= latent_space(model, inputs, labels, experiment, classifiers)
+    metrics |= likelihoods(model, {name: x[: FLAGS.likelihood_rows] for name, x in inputs.items()})
+    metrics |= distances(model, inputs, classifiers)
+    metrics["seconds"] = round(time.monotonic() - began, 1)
+
+    out = pathlib.Path(FLAGS.out or run / "evaluation")
+    out.mkdir(parents=True, exist_ok=True)
+    table = report.table(model.modalities, metrics)
+    draw(model, inputs, labels, experiment, metrics, out)
+    write_aside(out / "table.md", lambda path: path.write_text(table))
+    write_json(out / "metrics.json", report.as_json(metrics))
+    print(f"\n{table}\nMeasured in {metrics['seconds']:.0f} s: {out}")
+
+
+def coherence(model, inputs, labels, experiment, classifiers):
+    """What is made of what is given, read by classifiers."""
+    conditional = evaluation.conditional_coherence(
+        model, inputs, labels, classifiers, seed=FLAGS.seed, progress=bar("conditional coherence")
+    )
+    return {
+        "classifier_accuracy": evaluation.classifier_accuracy(inputs, labels, classifiers),
+        "conditional_coherence": conditional,
+        "conditional_coherence_by_number_given": evaluation.mean_by_number_given(conditional),
+        "conditional_coherence_expected_matches": evaluation.conditional_coherence(
+            model, inputs, labels, experiment.other_readers, seed=FLAGS.seed
+        ),
+        "joint_coherence": evaluation.joint_coherence(model, classifiers, num_samples=len(labels), seed=FLAGS.seed),
     }
-    write_json(pathlib.Path(FLAGS.out or run / "evaluation.json"), result)
 
 
-def as_rows(coherence):
-    return [{"given": given, "target": target, "value": value} for (given, target), value in coherence.items()]
+def latent_space(model, inputs, labels, experiment, classifiers):
+    """What a linear probe and a Gaussian mixture find there."""
+    rows, train_labels = experiments.load(experiment, "train", seed=FLAGS.seed)
+    rows = rows.take(FLAGS.probe_rows) if FLAGS.probe_rows else rows
+    train, train_labels = rows[:], train_labels[: len(rows)]
+    measures = {}
+    for key, count in (("linear_accuracy_500_rows", SMALL_PROBE), ("linear_accuracy", None)):
+        accuracy = evaluation.linear_accuracy(
+            model, train, train_labels, inputs, labels, count, seed=FLAGS.seed, progress=bar(key.replace("_", " "))
+        )
+        measures |= {key: accuracy, f"{key}_by_number_given": evaluation.mean_by_number_given(accuracy)}
+    mixture = evaluation.latent_mixture(model, train, seed=FLAGS.seed)
+    joint = evaluation.joint_coherence(model, classifiers, num_samples=len(labels), seed=FLAGS.seed, latent=mixture)
+    return measures | {"probe_rows": len(train_labels), "joint_coherence_latent_mixture": joint}
+
+
+def likelihoods(model, inputs):
+    """How likely test rows are."""
+    settings = {"num_samples": FLAGS.num_samples, "seed": FLAGS.seed}
+    joint = evaluation.joint_log_likelihoods(model, inputs, progress=bar("joint log-likelihoods"), **settings)
+    conditional = evaluation.conditional_log_likelihoods(
+        model, inputs, progress=bar("conditional log-likelihoods"), **settings
+    )
+    return {
+        "likelihood_rows": len(next(iter(inputs.values()))),
+        "num_samples": FLAGS.num_samples,
+        "joint_log_likelihood": joint,
+        "conditional_log_likelihood": conditional,
+        "expert_calibration": evaluation.expert_calibration(joint) if len(model.modalities) > 1 else None,
+    }
+
+
+def distances(model, inputs, classifiers):
+    """How near what is made is to real rows, of the modalities that have a trained classifier."""
+    trained = {name: classifier for name, classifier in classifiers.items() if isinstance(classifier, keras.Model)}
+    features = {"classifier": {name: evaluation.classifier_features(c) for name, c in trained.items()}}
+    if FLAGS.inception:
+        features["inception"] = dict.fromkeys(trained, evaluation.inception_features())
+    return {
+        f"frechet_distance_{kind}_features": evaluation.frechet_distances(
+            model, inputs, functions, seed=FLAGS.seed, progress=bar(f"Frechet distance, {kind}")
+        )
+        for kind, functions in features.items()
+    }
+
+
+def draw(model, inputs, labels, experiment, metrics, out):
+    figures.coherence_map(metrics["conditional_coherence"], model.modalities, out / "coherence.png")
+    lines = {
+        "conditional coherence": metrics["conditional_coherence_by_number_given"],
+        f"linear accuracy, {SMALL_PROBE} rows": metrics["linear_accuracy_500_rows_by_number_given"],
+        f"linear accuracy, {metrics['probe_rows']} rows": metrics["linear_accuracy_by_number_given"],
+    }
+    figures.by_number_given(lines, out / "by_number_given.png")
+    some = {name: x[:1500] for name, x in inputs.items()}
+    figures.latent(model.subset_posterior(some).loc.numpy(), labels[:1500], out / "latent.png", seed=FLAGS.seed)
+    columns = [np.flatnonzero(labels == label)[0] for label in np.unique(labels)]  # a row of each class
+    shown = {name: x[columns] for name, x in inputs.items()}
+    plots.translations(model, shown, out / "translations.png", experiment.drawers, seed=FLAGS.seed)
+    plots.prior_samples(model, out / "prior.png", experiment.drawers, seed=FLAGS.seed)
 
 
 def load_classifiers(experiment, folder):
@@ -68,16 +155,6 @@ def load_classifiers(experiment, folder):
     for name, classifier in trained.items():
         write_aside(folder / f"{name}.keras", classifier.save)
     return trained | experiment.readers
-
-
-def table(modalities, accuracy, coherence):
-    """Conditional coherence as a Markdown table: a row for what is given, a column for each target."""
-    lines = ["| given | " + " | ".join(modalities) + " |", "|---|" + "---|" * len(modalities)]
-    for given in sorted({given for given, _ in coherence}, key=lambda g: (len(g), [modalities.index(n) for n in g])):
-        cells = [f"{coherence[given, name]:.2f}" if (given, name) in coherence else "" for name in modalities]
-        lines.append(f"| {', '.join(given)} | " + " | ".join(cells) + " |")
-    lines.append("| (test rows) | " + " | ".join(f"{accuracy[name]:.2f}" for name in modalities) + " |")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

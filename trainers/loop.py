@@ -4,11 +4,11 @@ The step itself is the model's `train_step`, the code that `fit` runs too.
 """
 
 import os
-import sys
-import time
 
 import numpy as np
 import tensorflow as tf
+
+from trainers.progress import Progress
 
 
 def make_strategy(name, replicas=0):
@@ -107,24 +107,3 @@ def train(
             done = step == (epoch + 1) * per_epoch
             if at and (done or (every and step % every == 0)):
                 at(step, epoch, values, done)
-
-
-class Progress:
-    """One line on how far the whole training is, the terms of the bound and the time left; rewritten on a terminal."""
-
-    def __init__(self, total):
-        self.total, self.done, self.began, self.shown = total, 0, time.monotonic(), 0.0
-        self.terminal = sys.stdout.isatty()
-
-    def add(self, steps, values):
-        self.done += steps
-        now = time.monotonic()
-        if now - self.shown < (0.5 if self.terminal else 15.0) and self.done < self.total:
-            return
-        self.shown = now
-        left = int((now - self.began) * (self.total - self.done) / self.done)
-        bar = "=" * (20 * self.done // self.total)
-        terms = "  ".join(f"{name.removeprefix('reconstruction_')} {value:.1f}" for name, value in values.items())
-        line = f"[{bar:20s}] {self.done}/{self.total}  {left // 60}:{left % 60:02d} left  {terms}"
-        end = "\n" if not self.terminal or self.done == self.total else ""
-        print(("\r\033[K" if self.terminal else "") + line, end=end, flush=True)

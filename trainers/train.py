@@ -145,7 +145,7 @@ def new_model(experiment, settings):
 
 def training_inputs(experiment, epoch):
     """This epoch's rows, paired anew; --missing_rate of all modality entries are flagged as missing, at random."""
-    rows, labels = experiments.load(experiment, "train", seed=FLAGS.seed, epoch=epoch)
+    rows, _ = experiments.load(experiment, "train", seed=FLAGS.seed, epoch=epoch)
     if FLAGS.train_rows:
         rows = rows.take(FLAGS.train_rows)
     if FLAGS.missing_rate:

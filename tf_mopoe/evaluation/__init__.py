@@ -1,6 +1,33 @@
 """Measures of a trained model: functions that return {name: value}."""
 
+from tf_mopoe.evaluation.calibration import expert_calibration
 from tf_mopoe.evaluation.classifiers import read_label, train_classifier
-from tf_mopoe.evaluation.coherence import classifier_accuracy, conditional_coherence, joint_coherence
+from tf_mopoe.evaluation.coherence import (
+    classifier_accuracy,
+    conditional_coherence,
+    joint_coherence,
+    mean_by_number_given,
+)
+from tf_mopoe.evaluation.features import classifier_features, inception_features
+from tf_mopoe.evaluation.frechet import frechet_distance, frechet_distances
+from tf_mopoe.evaluation.latent_mixture import latent_mixture
+from tf_mopoe.evaluation.linear_probe import linear_accuracy
+from tf_mopoe.evaluation.log_likelihood import conditional_log_likelihoods, joint_log_likelihoods
 
-__all__ = ["classifier_accuracy", "conditional_coherence", "joint_coherence", "read_label", "train_classifier"]
+__all__ = [
+    "classifier_accuracy",
+    "classifier_features",
+    "conditional_coherence",
+    "conditional_log_likelihoods",
+    "expert_calibration",
+    "frechet_distance",
+    "frechet_distances",
+    "inception_features",
+    "joint_coherence",
+    "joint_log_likelihoods",
+    "latent_mixture",
+    "linear_accuracy",
+    "mean_by_number_given",
+    "read_label",
+    "train_classifier",
+]

@@ -37,8 +37,13 @@ def read_label(classifier, x, batch_size=1000):
 
     A Keras model is run in inference mode; any other callable is taken to give the classes itself.
     """
-    x = np.asarray(x)
     if not isinstance(classifier, keras.Model):
-        return np.asarray(classifier(x))
-    batches = [classifier(tf.constant(x[i : i + batch_size]), training=False) for i in range(0, len(x), batch_size)]
-    return np.argmax(np.concatenate(batches), axis=-1)
+        return np.asarray(classifier(np.asarray(x)))
+    return np.argmax(in_batches(classifier, x, batch_size), axis=-1)
+
+
+def in_batches(model, x, batch_size):
+    """What a Keras model makes of x [N, E] in inference mode: NumPy [N, ...]."""
+    x = np.asarray(x)
+    batches = [model(tf.constant(x[i : i + batch_size]), training=False) for i in range(0, len(x), batch_size)]
+    return np.concatenate(batches)

@@ -1,0 +1,64 @@
+"""Mean log-likelihoods of test rows, joint and conditional, by which modalities are given."""
+
+import itertools
+
+import numpy as np
+
+from tf_mopoe.evaluation import subset_latents
+
+
+def joint_log_likelihoods(model, inputs, num_samples=64, batch_size=500, seed=0, progress=None):
+    """Mean of log p(X) of all modalities, with z from q(z | X[given]), for every non-empty subset `given`.
+
+    Every value estimates the same number from below, the closer the more X[given] tells of z; the formula is at
+    `MultimodalVAE.log_likelihood`. Reference: Sutter et al. 2021, table 2.
+
+    Args:
+        model: `MultimodalVAE`.
+        inputs: rows that have all modalities.
+        num_samples: K importance samples a row.
+        batch_size: rows at a time.
+        seed: of the draws.
+        progress: function (done, total), called after each subset of each batch.
+
+    Returns:
+        {given: nats}, `given` a tuple of names.
+    """
+    wanted = {given: (model.modalities, given) for given in subset_latents.subsets_of(model.modalities)}
+    return mean_log_likelihoods(model, inputs, wanted, num_samples, batch_size, seed, progress)
+
+
+def conditional_log_likelihoods(model, inputs, num_samples=64, batch_size=500, seed=0, progress=None):
+    """Mean of log p(x[target] | X[given]) = log p(X[given], x[target]) - log p(X[given]), for what is not given.
+
+    Both terms are importance-weighted estimates (Burda et al. 2016, eq. 8), each with its own posterior,
+    q(z | X[given], x[target]) and q(z | X[given]). Each is a bound from below; their difference is none.
+
+    Args:
+        model, inputs, num_samples, batch_size, seed, progress: as of `joint_log_likelihoods`.
+
+    Returns:
+        {(given, target): nats}, `given` a tuple of names, `target` a name.
+    """
+    wanted = {given: (given, given) for given in subset_latents.subsets_of(model.modalities)}
+    values = mean_log_likelihoods(model, inputs, wanted, num_samples, batch_size, seed, progress)
+    return {
+        (given, target): values[tuple(name for name in model.modalities if name in (*given, target))] - values[given]
+        for given in wanted
+        for target in model.modalities
+        if target not in given
+    }
+
+
+def mean_log_likelihoods(model, inputs, wanted, num_samples, batch_size, seed, progress):
+    """{key: mean over the rows of log p(X[names]), z from q(z | X[given])} of `wanted`, {key: (names, given)}."""
+    inputs = subset_latents.complete(model, inputs)
+    rows = len(next(iter(inputs.values())))
+    sums = dict.fromkeys(wanted, 0.0)
+    parts = list(itertools.product(range(0, rows, batch_size), wanted))
+    for start, key in subset_latents.tracked(parts, len(parts), progress):
+        names, given = wanted[key]
+        batch = {name: inputs[name][start : start + batch_size] for name in names}
+        values = model.log_likelihood(batch, num_samples, seed=seed + start, given=given)
+        sums[key] += float(np.sum(values, dtype=np.float64))
+    return {key: value / rows for key, value in sums.items()}

@@ -1,0 +1,78 @@
+"""z for every subset of the modalities, from the distribution that a method translates from: each row encoded once."""
+
+import numpy as np
+import tensorflow as tf
+
+from tf_mopoe import sampling
+from tf_mopoe.inputs import FLAG
+from tf_mopoe.subsets import subset_names
+
+
+def subsets_of(names, sizes=None):
+    """Tuples of `names`, small ones first: all non-empty ones (default), or those of the `sizes`."""
+    return [subset for subset in subset_names("powerset", names) if sizes is None or len(subset) in sizes]
+
+
+def complete(model, inputs):
+    """The model's modalities among the inputs, all of which must be there, for all rows: {name: [N, E]}."""
+    if any(name not in inputs or FLAG + name in inputs for name in model.modalities):
+        raise ValueError(
+            f"`inputs` must hold complete rows of all modalities {list(model.modalities)}, without flags. "
+            f"Received: {sorted(inputs)}"
+        )
+    return {name: inputs[name] for name in model.modalities}
+
+
+def encoded(model, inputs, batch_size):
+    """Yields (rows, {name: expert}) of every batch of complete rows, `rows` a slice."""
+    inputs = complete(model, inputs)
+    for start in range(0, len(next(iter(inputs.values()))), batch_size):
+        rows = slice(start, start + batch_size)
+        batch = {name: x[rows] for name, x in inputs.items()}
+        model.check_rows(batch)
+        yield rows, model.encode(batch)[0]
+
+
+def every_subset(model, inputs, subsets, batch_size, progress=None):
+    """Yields (rows, given, {name: expert of each given}) for every batch and, in each, every one of the `subsets`."""
+    rows = len(next(iter(complete(model, inputs).values())))
+    total = -(-rows // batch_size) * len(subsets)
+    parts = ((batch, given) for batch in encoded(model, inputs, batch_size) for given in subsets)
+    for (rows, experts), given in tracked(parts, total, progress):
+        yield rows, given, {name: experts[name] for name in given}
+
+
+def tracked(parts, total, progress=None):
+    """Yields the parts; after the work on each, calls `progress(done, total)`."""
+    for done, part in enumerate(parts, start=1):
+        yield part
+        if progress is not None:
+            progress(done, total)
+
+
+def draw(model, experts, seed):
+    """One z a row, [B, D], from experts of complete rows: the same z as `model.translate` of them with that seed."""
+    loc, scale, index, noise_seed = chosen_component(model, experts, seed)
+    return sampling.sample_component(loc, scale, index, noise_seed)
+
+
+def location(model, experts, seed):
+    """The mean of the Gaussian from which `draw` draws: NumPy [B, D].
+
+    Where the distribution is a mixture ("mmvae" with several given), that of the component drawn for the row.
+    """
+    loc, _, index, _ = chosen_component(model, experts, seed)
+    return tf.gather(loc, index, batch_dims=1).numpy()
+
+
+def locations(model, batches, given, seed):
+    """`location` of all rows, from a list of what `encoded` yields: [N, D]."""
+    return np.concatenate(
+        [location(model, {name: experts[name] for name in given}, seed + rows.start) for rows, experts in batches]
+    )
+
+
+def chosen_component(model, experts, seed):
+    index_seed, noise_seed = tf.unstack(tf.random.split(sampling.as_seed(seed), 2))
+    weights, loc, scale = model.mixture.largest(experts)
+    return loc, scale, sampling.stratified(weights, index_seed), noise_seed

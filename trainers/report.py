@@ -1,0 +1,88 @@
+"""Measures as Markdown and as JSON."""
+
+from tf_mopoe import figures
+
+
+def table(modalities, metrics):
+    """What `trainers.evaluate` has measured, as Markdown."""
+    rows, values = figures.coherence_table(metrics["conditional_coherence"], modalities)
+    accuracy = metrics["classifier_accuracy"]
+    lines = ["Conditional coherence: share of the test rows whose translation shows their label", ""]
+    lines += header("given", modalities)
+    lines += [line(", ".join(given), [number(v) for v in row]) for given, row in zip(rows, values)]
+    lines += [line("(test rows themselves)", [number(accuracy.get(name)) for name in modalities]), ""]
+    for (given, target), value in metrics["conditional_coherence_expected_matches"].items():
+        lines.append(f"{', '.join(given)} to {target}, by expected matches: {value:.2f}")
+    if metrics["conditional_coherence_expected_matches"]:
+        lines.append("")
+
+    counts = range(1, len(modalities) + 1)
+    lines += header("modalities given", counts)
+    averages = {
+        "conditional coherence": "conditional_coherence_by_number_given",
+        "linear accuracy, 500 rows": "linear_accuracy_500_rows_by_number_given",
+        f"linear accuracy, {metrics['probe_rows']} rows": "linear_accuracy_by_number_given",
+    }
+    lines += [line(text, [number(metrics[key].get(count)) for count in counts]) for text, key in averages.items()]
+    lines.append("")
+
+    nats = metrics["joint_log_likelihood"]
+    lines += header("given", ["linear accuracy, 500 rows", "all rows", "log p(X), nats"])
+    for given, value in metrics["linear_accuracy"].items():
+        small = metrics["linear_accuracy_500_rows"][given]
+        lines.append(line(", ".join(given), [f"{small:.3f}", f"{value:.3f}", f"{nats[given]:.1f}"]))
+    lines.append("")
+
+    for key in [key for key in metrics if key.startswith("frechet_distance_")]:
+        if not metrics[key]:
+            continue
+        targets = [name for name in modalities if any(target == name for _, target in metrics[key])]
+        kind = key.removeprefix("frechet_distance_").replace("_", " ")
+        lines += header(f"Frechet distance, {kind}", targets)
+        for given in dict.fromkeys(given for given, _ in metrics[key]):
+            text = "from the prior" if given == "prior" else f"given {', '.join(given)}"
+            lines.append(line(text, [number(metrics[key].get((given, name)), 1) for name in targets]))
+        lines.append("")
+
+    lines.append(f"Joint coherence: {metrics['joint_coherence']:.2f} from the prior,")
+    lines.append(
+        f"{metrics['joint_coherence_latent_mixture']:.2f} from a Gaussian mixture fitted to the posterior means."
+    )
+    if metrics["expert_calibration"] is not None:
+        lines.append(
+            f"Adding a modality raises the mean log-likelihood in {metrics['expert_calibration']:.2f} of the cases."
+        )
+    rows, few, samples = metrics["rows"], metrics["likelihood_rows"], metrics["num_samples"]
+    lines.append(f"{rows} test rows; log-likelihoods on {few} of them with {samples} samples each.")
+    return "\n".join(lines) + "\n"
+
+
+def header(first, columns):
+    return [line(first, columns), "|---|" + "---|" * len(columns)]
+
+
+def line(first, cells):
+    return f"| {first} | " + " | ".join(map(str, cells)) + " |"
+
+
+def number(value, digits=2):
+    """With that many digits; nothing for None and NaN."""
+    return "" if value is None or value != value else f"{value:.{digits}f}"
+
+
+def as_json(metrics):
+    """Measures keyed by subsets as lists of objects, the rest as it is."""
+    return {key: as_rows(value) if isinstance(value, dict) else value for key, value in metrics.items()}
+
+
+def as_rows(values):
+    """{(given, target): value} and {given: value} as [{"given": [...], "target": ..., "value": ...}, ...]."""
+    rows = []
+    for key, value in values.items():
+        if not isinstance(key, tuple):
+            return values
+        pair = len(key) == 2 and (isinstance(key[0], tuple) or key[0] == "prior")
+        given, target = key if pair else (key, None)
+        given = [] if given == "prior" else list(given)
+        rows.append({"given": given} | ({"target": target} if pair else {}) | {"value": value})
+    return rows
