@@ -21,11 +21,17 @@ class Linear(keras.layers.Layer):
         return keras.ops.matmul(x, keras.ops.convert_to_tensor(self.matrix))
 
 
-def linear_gaussian(sizes=None, rows=20, seed=0, **kwargs):
-    """x = z W + noise, a modality each; encoders are rough, so that the estimate has work to do."""
+def linear_gaussian(sizes=None, rows=20, seed=0, perfect=False, **kwargs):
+    """x = z W + noise, a modality each; encoders are rough, so that the estimate has work to do.
+
+    With `perfect` experts the product of any of them and the prior is the true posterior: W has orthogonal rows, so that
+    it is a Gaussian with a diagonal covariance.
+    """
     rng = np.random.default_rng(seed)
     sizes = sizes or SIZES
     weights = {name: rng.normal(size=(LATENT, size)).astype(np.float32) for name, size in sizes.items()}
+    if perfect:
+        weights = {name: np.ascontiguousarray(np.linalg.qr(w.T)[0].T) for name, w in weights.items()}
     model = mopoe.MultimodalVAE(
         {n: mopoe.GaussianEncoder(Linear(w.T), LATENT) for n, w in weights.items()},
         {n: mopoe.Decoder(Linear(w), mopoe.likelihoods.Normal(NOISE)) for n, w in weights.items()},
@@ -39,6 +45,9 @@ def linear_gaussian(sizes=None, rows=20, seed=0, **kwargs):
         encoder.loc_head.kernel.assign(0.9 * inverse)
         encoder.log_variance_head.kernel.assign(np.zeros((LATENT, LATENT)))
         encoder.log_variance_head.bias.assign(np.log(1.5 * NOISE**2 * np.diag(inverse)))
+        if perfect:
+            encoder.loc_head.kernel.assign(np.eye(LATENT))
+            encoder.log_variance_head.bias.assign(np.full(LATENT, 2 * np.log(NOISE)))
     z = rng.normal(size=(rows, LATENT)).astype(np.float32)
     inputs = {n: (z @ w + NOISE * rng.normal(size=(rows, sizes[n]))).astype(np.float32) for n, w in weights.items()}
     return model, weights, inputs

@@ -4,42 +4,86 @@ import keras
 import numpy as np
 import pytest
 import small
+from linear_gaussian import Linear
 
+import tf_mopoe as mopoe
 from tf_mopoe import evaluation, plots
 
+NAMES = ("image", "word", "sound")
 LABELS = np.arange(20) % 2
+READERS = dict.fromkeys(NAMES, lambda x: (x[:, 0] > 0).astype(int))
 
 
-class Told:
-    """Stands in for a model: what it makes of image is right always, of word in three rows of four, of both always."""
+def told(turn=0.0, **kwargs):
+    """z is x, that of sound turned by an angle. The word is vague about z, so that it decides where it is alone only."""
+    turned = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]], np.float32)
+    matrices = {"image": np.eye(2, dtype=np.float32), "word": np.eye(2, dtype=np.float32), "sound": turned}
+    model = mopoe.MultimodalVAE(
+        {name: mopoe.GaussianEncoder(Linear(m.T), 2) for name, m in matrices.items()},
+        {name: mopoe.Decoder(Linear(m), mopoe.likelihoods.Normal()) for name, m in matrices.items()},
+        **kwargs,
+    )
+    for name, encoder in model.encoders.items():
+        encoder.loc_head.kernel.assign(np.eye(2))
+        encoder.log_variance_head.kernel.assign(np.zeros((2, 2)))
+        encoder.log_variance_head.bias.assign(np.full(2, 2 * np.log(0.1 if name == "word" else 0.01)))
+    return model
 
-    modalities = ("image", "word", "sound")
 
-    def translate(self, inputs, seed):
-        labels = next(iter(inputs.values()))
-        wrong = np.where(np.arange(len(labels)) % 4 == 0, 1 - labels, labels)
-        made = wrong if set(inputs) == {"word"} else labels
-        return dict.fromkeys(self.modalities, made)
-
-    def generate(self, num_samples, seed):
-        rows = np.arange(num_samples)
-        return {"image": rows % 2, "word": rows % 2, "sound": np.where(rows < num_samples // 4, 1 - rows % 2, rows % 2)}
+def rows_of(labels):
+    """The label is the sign of the first number; the word is wrong in one row of four."""
+    right = np.stack([2.0 * labels - 1.0, np.zeros(len(labels))], axis=1).astype(np.float32)
+    wrong = np.where(np.arange(len(labels))[:, None] % 4 == 0, -right, right)
+    return {"image": right, "word": wrong, "sound": right}
 
 
 def test_coherence_counts_the_rows_that_show_their_label():
-    identity = {name: lambda x: x for name in Told.modalities}
-    inputs = dict.fromkeys(Told.modalities, LABELS)
-    coherence = evaluation.conditional_coherence(Told(), inputs, LABELS, identity, batch_size=8)
+    coherence = evaluation.conditional_coherence(told(), rows_of(LABELS), LABELS, READERS, batch_size=8)
     assert set(coherence) == {
-        *(((a,), b) for a in Told.modalities for b in Told.modalities if a != b),
+        *(((a,), b) for a in NAMES for b in NAMES if a != b),
         (("image", "word"), "sound"),
         (("image", "sound"), "word"),
         (("word", "sound"), "image"),
     }
-    assert coherence[("word",), "image"] == 0.75
+    assert coherence[("word",), "image"] == coherence[("word",), "sound"] == 0.75
     assert coherence[("image",), "word"] == coherence[("image", "word"), "sound"] == 1.0
-    assert evaluation.joint_coherence(Told(), identity, num_samples=100) == 0.75
-    assert evaluation.classifier_accuracy(inputs, LABELS, identity) == dict.fromkeys(Told.modalities, 1.0)
+    # (1 + 1 + .75 + .75 + 1 + 1) / 6 and (1 + 1 + 1) / 3
+    means = evaluation.mean_by_number_given(coherence)
+    assert means == {1: pytest.approx(5.5 / 6), 2: 1.0}
+    accuracy = evaluation.classifier_accuracy(rows_of(LABELS), LABELS, READERS)
+    assert accuracy == {"image": 1.0, "word": 0.75, "sound": 1.0}
+
+
+def test_coherence_of_a_mixture_of_experts_is_that_of_the_experts_in_turn():
+    labels = np.arange(4000) % 2
+    model = told(joint_posterior="mmvae")
+    coherence = evaluation.conditional_coherence(model, rows_of(labels), labels, READERS, sizes=[2])
+    assert coherence[("image", "sound"), "word"] == 1.0
+    # One of two experts a row, and of the word's rows one in four is wrong: 5 standard errors
+    assert coherence[("image", "word"), "sound"] == pytest.approx(0.875, abs=5 * np.sqrt(0.11 / 4000))
+
+
+def test_joint_coherence_is_the_share_of_rows_on_which_all_agree():
+    """The signs of a normal vector's components along two directions agree with probability 1 - angle / pi."""
+    model = told(turn=np.pi / 4)
+    agreed = evaluation.joint_coherence(model, READERS, num_samples=20000, seed=1)
+    assert agreed == pytest.approx(0.75, abs=5 * np.sqrt(0.19 / 20000))
+    made = model.generate(20000, seed=1)
+    classes = [READERS[name](made[name].numpy()) for name in NAMES]
+    assert agreed == np.mean((classes[0] == classes[1]) & (classes[0] == classes[2]))
+
+    def latent(num_samples, seed):
+        angle = 2 * np.pi * (np.arange(num_samples) + 0.5) / num_samples
+        return np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
+
+    assert evaluation.joint_coherence(model, READERS, num_samples=800, latent=latent) == 0.75
+
+
+def test_mean_by_number_given_counts_every_pair_the_same():
+    pairs = {(("a",), "b"): 0.5, (("a",), "c"): 0.7, (("b",), "c"): 0.3, (("a", "b"), "c"): 0.9}
+    assert evaluation.mean_by_number_given(pairs) == {1: pytest.approx(0.5), 2: 0.9}
+    subsets = {("a", "b"): 0.9, ("a",): 0.5, ("b",): 0.7}
+    assert evaluation.mean_by_number_given(subsets) == {1: pytest.approx(0.6), 2: 0.9}
 
 
 def test_classifiers_run_in_inference_mode():

@@ -183,7 +183,7 @@ class MultimodalVAE(keras.Model):
     def log_likelihood(self, inputs, num_samples=64, seed=None, given=None):
         """Importance-weighted estimate of log p(X) of what each row has, in nats: [B].
 
-            log 1/K sum{ p(X | z[k]) p(z[k]) / q(z[k] | X[given]) : k },   z[1..K] from q, stratified over its components
+            log 1/K sum{ p(X | z[k]) p(z[k]) / q(z[k] | X) : k },   z[1..K] from q, stratified over its components
 
         with the whole mixture's density in the denominator (Burda et al. 2016, eq. 8; Shi et al. 2019, eq. 3). Lower than
         log p(X) in expectation, and closer with larger K. Reconstruction weights and beta play no part.
@@ -192,8 +192,9 @@ class MultimodalVAE(keras.Model):
             inputs: dict of one or more modalities, with or without flags.
             num_samples: K, default 64. All K samples of a row are its own.
             seed: int; the same seed gives the same estimate. Default: a new one.
-            given: names of the modalities whose joint posterior draws z (Sutter et al. 2021, table 2); X stays all that
-                the row has. Default: all in `inputs`.
+            given: names of modalities. Then z comes from these only, and from the distribution of which `translate`
+                draws: the q(z | X[given]) of Sutter et al. 2021, table 2. X stays all that the row has. Default: the
+                joint posterior of all that the row has.
 
         Raises:
             ValueError: for inputs that do not fit the model, a row that has nothing (or nothing of `given`), NaN in a row
@@ -203,12 +204,15 @@ class MultimodalVAE(keras.Model):
         if not isinstance(num_samples, (int, np.integer)) or num_samples < 1:
             raise ValueError(f"`num_samples` must be a positive integer. Received: num_samples={num_samples!r}")
         self.check_rows(inputs)
-        names = [name for name in self.modalities if name in inputs]
-        given = names if given is None else given
-        arguments.check_given(given, inputs, names)
+        if given is not None:
+            arguments.check_given(given, inputs, [name for name in self.modalities if name in inputs])
         index_seed, noise_seed = tf.unstack(tf.random.split(sampling.as_seed(seed), 2))
         experts, available, x = self.encode(inputs)
-        weights, loc, scale = self.mixture.components({n: experts[n] for n in given}, {n: available[n] for n in given})
+        if given is None:
+            weights, loc, scale = self.mixture.components(experts, available)
+        else:
+            some = {name: experts[name] for name in given}, {name: available[name] for name in given}
+            weights, loc, scale = self.mixture.largest(*some)
         index = sampling.stratified_samples(weights, num_samples, index_seed)  # [K, B]
         z = sampling.sample_component(loc, scale, index, noise_seed)  # [K, B, D]
         log_weights = []

@@ -4,12 +4,12 @@ A new experiment is one more class with these members, and its name in `EXPERIME
 
     sources                     flags that say where its data is: the constructor's arguments
     defaults                    of the flags that it has its own of
-    classes                     how many classes the labels have
     load(split, seed, epoch)    -> `Rows` (or arrays by name), labels [N]
     model(...)                  -> `MultimodalVAE`
     train_classifiers(seed)     -> {name: Keras classifier} of the modalities that need a trained one
     readers, other_readers      {name: function x -> classes} that read without training, and a second way to read
     drawers                     {name: function (axes, x)} that draw
+    data, makes                 what it learns from, and what it makes: a sentence and some words for the model card
 """
 
 import functools
@@ -30,6 +30,11 @@ class Digits:
     """Picture, synthetic (or real) speech and word: the embedded data set."""
 
     sources = ("speech",)
+    data = (
+        "10,000 pictures of MNIST (Y. LeCun and C. Cortes, usually cited as CC BY-SA 3.0), 2,250 recordings of espeak-ng's "
+        "voices, and the digits' names; sources and terms: tf_mopoe/datasets/data/README.md."
+    )
+    makes = "small grey digits, log-mel pictures of synthetic speech and single words"
     # Flags' defaults. The word weighs twice as much as speech, not 256 times as
     # "dimension" would have it: BUILD.md, "The digits' settings", says what was tried.
     defaults = {
@@ -78,6 +83,11 @@ class MnistSvhnText:
     """The paper's first experiment, with its networks and settings."""
 
     sources = ("data_dir",)
+    data = (
+        "MNIST (Y. LeCun and C. Cortes, usually cited as CC BY-SA 3.0) and SVHN (Netzer et al. 2011, for non-commercial "
+        "use), paired by label, and the digits' names."
+    )
+    makes = "small pictures of digits and single words"
     defaults = {
         "latent_dim": 20,
         "beta": 2.5,
@@ -120,6 +130,11 @@ class PolyMNIST:
     """The paper's third experiment, with its networks and settings: digits on crops of several pictures."""
 
     sources = ("data_dir", "backgrounds")
+    data = (
+        "MNIST (Y. LeCun and C. Cortes, usually cited as CC BY-SA 3.0) on crops of photographs: the five of "
+        "scikit-image's that datasets.polymnist names, if no --backgrounds were given."
+    )
+    makes = "small coloured pictures of digits"
     defaults = {
         "latent_dim": 512,
         "beta": 2.5,
@@ -130,6 +145,7 @@ class PolyMNIST:
         "batch_size": 256,
     }
     drawers, readers, other_readers = {}, {}, {}
+    encoder_sizes, decoder_sizes = {}, {}  # the published ones
 
     def __init__(self, data_dir, backgrounds=None):
         """`data_dir`: where MNIST is; `backgrounds`: pictures or their folder, see `datasets.polymnist`."""
@@ -141,8 +157,14 @@ class PolyMNIST:
 
     def model(self, latent_dim, **kwargs):
         rows, _ = self.load("test")
-        encoder, decoder = polymnist_networks.encoder, polymnist_networks.decoder
-        networks = {name: (encoder(), decoder(latent_dim), Laplace(0.75)) for name in rows[:1]}
+        networks = {
+            name: (
+                polymnist_networks.encoder(**self.encoder_sizes),
+                polymnist_networks.decoder(latent_dim, **self.decoder_sizes),
+                Laplace(0.75),
+            )
+            for name in rows[:1]
+        }
         return assemble(networks, latent_dim, reconstruction_weights="dimension", **kwargs)
 
     def train_classifiers(self, seed=0):
@@ -152,6 +174,13 @@ class PolyMNIST:
             name: mopoe.evaluation.train_classifier(x, labels[: len(x)], epochs=3, seed=seed)
             for name, x in inputs.items()
         }
+
+
+class SmallPolyMNIST(PolyMNIST):
+    """PolyMNIST with networks of a thirteenth of the parameters and a small latent space, for a processor's hour."""
+
+    defaults = PolyMNIST.defaults | {"latent_dim": 64, "learning_rate": 1e-3, "epochs": 50}
+    encoder_sizes, decoder_sizes = {"filters": 16, "hidden_units": 128}, {"filters": 16}
 
 
 def assemble(networks, latent_dim, **kwargs):
@@ -175,7 +204,12 @@ def load(experiment, split, seed=0, epoch=0):
     return Rows.of(inputs), labels
 
 
-EXPERIMENTS = {"digits": Digits, "mnist_svhn_text": MnistSvhnText, "polymnist": PolyMNIST}
+EXPERIMENTS = {
+    "digits": Digits,
+    "mnist_svhn_text": MnistSvhnText,
+    "polymnist": PolyMNIST,
+    "small_polymnist": SmallPolyMNIST,
+}
 
 # method -> (joint posterior, KL of its bound): MMVAE's bound has the density of the whole mixture.
 METHODS = {"mopoe": ("mopoe", "components"), "mvae": ("mvae", "components"), "mmvae": ("mmvae", "mixture")}

@@ -3,6 +3,8 @@
 import csv
 import json
 import os
+import pathlib
+import subprocess
 import time
 
 import keras
@@ -88,9 +90,28 @@ class RunFolder:
         model = keras.models.load_model(self.out / "model.keras")
         test = model.evaluate(self.test.dataset(self.settings["batch_size"]), verbose=0, return_dict=True)
         exported = export.saved_model(model, self.out / "saved_model")
-        write_json(self.out / "metrics.json", {"test": test, "seconds": round(seconds, 1), "train": self.rows[-1]})
+        record = {"test": test, "seconds": round(seconds, 1), "train": self.rows[-1]}
+        write_json(self.out / "metrics.json", record | {"commit": commit(), "device": device()})
         print("On the test split, in nats per row: " + ", ".join(f"{name} {value:.1f}" for name, value in test.items()))
         print(f"Trained for {seconds:.0f} s. Model: {self.out / 'model.keras'}, export: {exported}")
+
+
+def commit():
+    """Git's short name of the checkout that this code is in, None outside one."""
+    command = ["git", "describe", "--always", "--dirty"]
+    try:
+        here = pathlib.Path(__file__).parent
+        return subprocess.run(command, cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def device():
+    """What trained: "4 GPUs", "2 CPU cores"."""
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    count, kind = (gpus, "GPU") if gpus else (cores, "CPU core")
+    return f"{count} {kind}{'s' * (count > 1)}"
 
 
 def write_aside(path, write):

@@ -38,7 +38,7 @@ def polymnist(mnist, backgrounds=None, split="train", seed=0):
         ImportError: if `backgrounds` is None and scikit-image is not installed.
     """
     images, labels = read_mnist(mnist, split)
-    ink = tf.constant(np.where(images > 128, 255, 0)[..., None], tf.uint8)  # [N, 28, 28, 1]
+    ink = tf.constant(np.uint8(255) * (images > 128)[..., None])  # [N, 28, 28, 1]
     views = {}
     for number, background in enumerate(read_backgrounds(backgrounds)):
         rng = np.random.default_rng([seed, ("train", "test").index(split), number])
@@ -96,11 +96,15 @@ def as_background(source):
     """A path or array as uint8 [H, W, 3]: grey is repeated, alpha is dropped."""
     if isinstance(source, str | pathlib.Path):
         array = tf.io.decode_image(pathlib.Path(source).read_bytes(), expand_animations=False).numpy()
+        name = repr(str(source))
     else:
-        source = array = np.asarray(source)
+        array = np.asarray(source)
+        name = "an array"
     if array.ndim == 2:
         array = array[..., None]
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4) or min(array.shape[:2]) < SIZE:
-        name = f"{array.dtype} {array.shape}" if source is array else f"{str(source)!r}, {array.dtype} {array.shape}"
-        raise ValueError(f"`backgrounds` must be uint8 pictures of 28x28 pixels or more. Received: {name}")
+        raise ValueError(
+            "`backgrounds` must be uint8 pictures [H, W, C] of 28x28 pixels or more, with 1 to 4 channels. "
+            f"Received: {name}, {array.dtype} {array.shape}"
+        )
     return np.repeat(array[..., :1], 3, axis=2) if array.shape[2] < 3 else array[..., :3]

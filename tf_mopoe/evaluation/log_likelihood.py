@@ -10,8 +10,9 @@ from tf_mopoe.evaluation import subset_latents
 def joint_log_likelihoods(model, inputs, num_samples=64, batch_size=500, seed=0, progress=None):
     """Mean of log p(X) of all modalities, with z from q(z | X[given]), for every non-empty subset `given`.
 
-    Every value estimates the same number from below, the closer the more X[given] tells of z; the formula is at
-    `MultimodalVAE.log_likelihood`. Reference: Sutter et al. 2021, table 2.
+    q(z | X[given]) is what the method translates from: for "mopoe" and "mvae" the product of the given experts, for
+    "mmvae" their mixture. Every value estimates the same number from below, the closer the nearer q is to the posterior;
+    the formula is at `MultimodalVAE.log_likelihood`. Reference: Sutter et al. 2021, table 2.
 
     Args:
         model: `MultimodalVAE`.
@@ -31,8 +32,8 @@ def joint_log_likelihoods(model, inputs, num_samples=64, batch_size=500, seed=0,
 def conditional_log_likelihoods(model, inputs, num_samples=64, batch_size=500, seed=0, progress=None):
     """Mean of log p(x[target] | X[given]) = log p(X[given], x[target]) - log p(X[given]), for what is not given.
 
-    Both terms are importance-weighted estimates (Burda et al. 2016, eq. 8), each with its own posterior,
-    q(z | X[given], x[target]) and q(z | X[given]). Each is a bound from below; their difference is none.
+    Both terms are importance-weighted estimates (Burda et al. 2016, eq. 8), each with z from the joint posterior of its
+    own modalities. Each is a bound from below; their difference is none.
 
     Args:
         model, inputs, num_samples, batch_size, seed, progress: as of `joint_log_likelihoods`.
@@ -40,7 +41,7 @@ def conditional_log_likelihoods(model, inputs, num_samples=64, batch_size=500, s
     Returns:
         {(given, target): nats}, `given` a tuple of names, `target` a name.
     """
-    wanted = {given: (given, given) for given in subset_latents.subsets_of(model.modalities)}
+    wanted = {given: (given, None) for given in subset_latents.subsets_of(model.modalities)}
     values = mean_log_likelihoods(model, inputs, wanted, num_samples, batch_size, seed, progress)
     return {
         (given, target): values[tuple(name for name in model.modalities if name in (*given, target))] - values[given]
@@ -51,7 +52,7 @@ def conditional_log_likelihoods(model, inputs, num_samples=64, batch_size=500, s
 
 
 def mean_log_likelihoods(model, inputs, wanted, num_samples, batch_size, seed, progress):
-    """{key: mean over the rows of log p(X[names]), z from q(z | X[given])} of `wanted`, {key: (names, given)}."""
+    """{key: mean over the rows of log p(X[names]), in nats}; `wanted`: {key: (names, `given` of the estimate)}."""
     inputs = subset_latents.complete(model, inputs)
     rows = len(next(iter(inputs.values())))
     sums = dict.fromkeys(wanted, 0.0)

@@ -1,0 +1,289 @@
+"""The measures of latent space, likelihood and generated rows, against closed forms and slow references."""
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+import small
+from linear_gaussian import exact, linear_gaussian
+
+from tf_mopoe import evaluation
+from tf_mopoe.evaluation.linear_probe import stratified_rows
+
+METHODS = ("mopoe", "mvae", "mmvae")
+NAMES = tuple(small.SHAPES)
+SUBSETS = [given for size in (1, 2, 3) for given in itertools.combinations(NAMES, size)]
+THREE = {"a": 3, "b": 5, "c": 4}
+
+
+def brightest(x):
+    return np.argmax(x.reshape(len(x), -1), axis=1) % 3
+
+
+READERS = dict.fromkeys(NAMES, brightest)
+
+
+# ---- what is made from subsets
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_coherence_is_that_of_translate_and_encodes_each_row_once(method, monkeypatch):
+    model, inputs, labels = small.model(joint_posterior=method), small.rows(25), np.arange(25) % 3
+    calls = {"encode": 0, "decode": 0}
+    for name in calls:
+        original = getattr(model, name)
+
+        def counted(*args, name=name, original=original, **kwargs):
+            calls[name] += 1
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(model, name, counted)
+    told = []
+    coherence = evaluation.conditional_coherence(
+        model, inputs, labels, READERS, batch_size=10, seed=4, progress=lambda *part: told.append(part)
+    )
+    assert calls == {"encode": 3, "decode": 3 * 9}  # three batches; nine pairs of given and target
+    assert told == [(done, 18) for done in range(1, 19)]
+    monkeypatch.undo()
+    assert len(coherence) == 9
+    for (given, target), value in coherence.items():
+        right = 0
+        for start in range(0, 25, 10):
+            some = {name: inputs[name][start : start + 10] for name in given}
+            made = model.translate(some, to=target, seed=4 + start)
+            right += np.sum(brightest(made.numpy()) == labels[start : start + 10])
+        assert value == right / 25
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_frechet_distances_are_those_of_translate_and_generate(method):
+    model, inputs = small.model(joint_posterior=method), small.rows(40)
+    features = {name: lambda x: np.asarray(x).reshape(len(x), -1)[:, :4] for name in ("word", "sensor")}
+    told = []
+    distances = evaluation.frechet_distances(
+        model, inputs, features, batch_size=25, seed=2, progress=lambda *part: told.append(part)
+    )
+    assert told[-1] == (6, 6)
+    pairs = [(given, target) for given in NAMES for target in features if given != target]
+    assert set(distances) == {("prior", "word"), ("prior", "sensor"), *(((given,), target) for given, target in pairs)}
+    for given, target in pairs:
+        batches = [
+            model.translate({given: inputs[given][start : start + 25]}, to=target, seed=2 + start) for start in (0, 25)
+        ]
+        made = np.concatenate([features[target](batch) for batch in batches])
+        expected = evaluation.frechet_distance(features[target](inputs[target]), made)
+        assert distances[(given,), target] == pytest.approx(expected, rel=1e-5)
+    made = np.concatenate([model.generate(count, seed=seed)["word"] for count, seed in ((25, 2), (15, 27))])
+    expected = evaluation.frechet_distance(features["word"](inputs["word"]), features["word"](made))
+    assert distances["prior", "word"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_measures_need_complete_rows():
+    model, inputs = small.model(), small.rows(6)
+    for bad in ({"image": inputs["image"]}, {**inputs, "has_word": np.ones(6, bool)}):
+        for measure in (evaluation.joint_log_likelihoods, evaluation.conditional_log_likelihoods):
+            with pytest.raises(ValueError, match="`inputs` must hold complete rows of all modalities.*Received: "):
+                measure(model, bad)
+        with pytest.raises(ValueError, match="`inputs` must hold complete rows"):
+            evaluation.conditional_coherence(model, bad, np.zeros(6), READERS)
+        with pytest.raises(ValueError, match="`inputs` must hold complete rows"):
+            evaluation.frechet_distances(model, bad, {})
+
+
+# ---- the linear probe
+
+
+@pytest.mark.parametrize("method", ("mopoe", "mvae"))
+def test_linear_accuracy_is_that_of_a_probe_on_the_products_means(method):
+    linear_model = pytest.importorskip("sklearn.linear_model", reason="the linear probe needs scikit-learn")
+    model, train, test = small.model(joint_posterior=method), small.rows(300), small.rows(200, seed=1)
+    labels = {id(x): (x["sensor"][:, 0] > 0).astype(int) for x in (train, test)}  # known to the sensor only
+    told = []
+    accuracy = evaluation.linear_accuracy(
+        model, train, labels[id(train)], test, labels[id(test)], progress=lambda *part: told.append(part)
+    )
+    assert list(accuracy) == SUBSETS and told == [(done, 7) for done in range(1, 8)]
+    for given in SUBSETS:
+        loc = [model.subset_posterior({name: x[name] for name in given}).loc.numpy() for x in (train, test)]
+        probe = linear_model.LogisticRegression(max_iter=1000).fit(loc[0].astype(float), labels[id(train)])
+        # another solver: up to one row of the 200 may fall to the other side
+        assert accuracy[given] == pytest.approx(np.mean(probe.predict(loc[1]) == labels[id(test)]), abs=0.0051)
+
+
+def test_linear_accuracy_of_a_mixture_is_that_of_its_experts_in_turn():
+    pytest.importorskip("sklearn", reason="the linear probe needs scikit-learn")
+    model, _, inputs = linear_gaussian(rows=1500, joint_posterior="mmvae")
+    labels = (inputs["a"] @ model.encoders["a"].network.matrix @ np.array([1.0, 0.0]) > 0).astype(int)
+    inputs["b"] = np.random.default_rng(1).normal(size=inputs["b"].shape).astype(np.float32)  # knows nothing
+    train, test = ({name: x[rows] for name, x in inputs.items()} for rows in (slice(500), slice(500, None)))
+    accuracy = evaluation.linear_accuracy(model, train, labels[:500], test, labels[500:])
+    error = 5 * np.sqrt(0.25 / 1000)
+    assert accuracy["a",] > 0.97
+    assert accuracy["b",] == pytest.approx(0.5, abs=error)
+    assert accuracy["a", "b"] == pytest.approx((accuracy["a",] + accuracy["b",]) / 2, abs=error)
+
+
+def test_the_probes_rows_have_the_classes_in_proportion():
+    labels = np.random.default_rng(0).permutation(np.repeat([0, 1, 2, 5], [500, 300, 190, 10]))
+    for count in (10, 100, 501, 1000):
+        rows = stratified_rows(labels, count, seed=3)
+        assert len(set(rows)) == count
+        found = np.bincount(labels[rows], minlength=6)[[0, 1, 2, 5]]
+        assert np.all(np.abs(found - count * np.array([0.5, 0.3, 0.19, 0.01])) <= 1.0 + 1e-9)
+    np.testing.assert_array_equal(stratified_rows(labels, 100, seed=3), stratified_rows(labels, 100, seed=3))
+    assert set(stratified_rows(labels, 100, seed=3)) != set(stratified_rows(labels, 100, seed=4))
+    with pytest.raises(ValueError, match="`num_train` must be 1 to 1000.*Received: num_train=1001"):
+        stratified_rows(labels, 1001, seed=0)
+
+
+# ---- likelihoods
+
+
+def test_log_likelihoods_agree_with_the_closed_form():
+    model, weights, inputs = linear_gaussian(THREE, rows=30)
+    truth = {names: exact(weights, inputs, names).mean() for size in (1, 2, 3) for names in subsets(size)}
+    told = []
+    joint = evaluation.joint_log_likelihoods(
+        model, inputs, num_samples=1000, batch_size=20, progress=lambda *part: told.append(part)
+    )
+    assert set(joint) == set(truth) and told == [(done, 14) for done in range(1, 15)]
+    for value in joint.values():
+        assert value == pytest.approx(truth["a", "b", "c"], abs=0.05)
+    conditional = evaluation.conditional_log_likelihoods(model, inputs, num_samples=1000, batch_size=20)
+    assert set(conditional) == {
+        (given, target) for size in (1, 2) for given in subsets(size) for target in outside(given)
+    }
+    for (given, target), value in conditional.items():
+        both = tuple(sorted((*given, target)))
+        assert value == pytest.approx(truth[both] - truth[given], abs=0.05)
+
+
+def subsets(size):
+    return itertools.combinations(THREE, size)
+
+
+def outside(given):
+    return [name for name in THREE if name not in given]
+
+
+def test_calibration_is_the_share_of_pairs_in_which_one_more_helps():
+    values = {("a",): -5.0, ("b",): -4.0, ("c",): -3.0, ("a", "b"): -3.5, ("a", "c"): -4.5, ("b", "c"): -2.0}
+    values["a", "b", "c"] = -2.5
+    # Lower with one more: a c below c, a b c below b c. The other 7 of 9 pairs are higher.
+    assert evaluation.expert_calibration(values) == pytest.approx(7 / 9)
+    with pytest.raises(ValueError, match="`log_likelihoods` must hold a subset and the same with one more"):
+        evaluation.expert_calibration({("a",): -5.0})
+
+
+def test_perfect_experts_are_calibrated_and_one_that_is_far_too_sure_is_not():
+    model, weights, inputs = linear_gaussian(THREE, rows=100, perfect=True, joint_posterior="mvae")
+    values = evaluation.joint_log_likelihoods(model, inputs, num_samples=4)
+    assert evaluation.expert_calibration(values) == 1.0
+    # The product of all is the true posterior: then every sample's weight is p(X).
+    assert values["a", "b", "c"] == pytest.approx(exact(weights, inputs, THREE).mean(), rel=1e-5)
+    head = model.encoders["c"].log_variance_head
+    head.bias.assign(head.bias - 2 * np.log(30.0))
+    values = evaluation.joint_log_likelihoods(model, inputs, num_samples=4)
+    for given in (("a",), ("b",), ("a", "b")):
+        assert values[(*given, "c")] < values[given]
+    assert evaluation.expert_calibration(values) <= 6 / 9
+
+
+# ---- the mixture in the latent space
+
+
+@pytest.mark.parametrize("covariance", ["full", "diag"])
+def test_the_latent_mixture_has_the_moments_of_the_posteriors_means(covariance):
+    pytest.importorskip("sklearn", reason="the mixture needs scikit-learn")
+    model, _, inputs = linear_gaussian(rows=600)
+    shift = np.random.default_rng(2).integers(2, size=(600, 1)) * 4.0 - 2.0  # two clusters
+    inputs = {name: (x + shift).astype(np.float32) for name, x in inputs.items()}
+    loc = model.subset_posterior(inputs).loc.numpy()
+    latent = evaluation.latent_mixture(model, inputs, num_components=3, covariance=covariance, seed=1, batch_size=250)
+    z = latent(200_000, seed=5)
+    assert z.dtype == np.float32 and z.shape == (200_000, 2)
+    error = 5 * loc.std(axis=0) / np.sqrt(200_000)
+    # EM keeps the mean at every step, and the covariance too; "diag" within the components only on the diagonal.
+    assert np.all(np.abs(z.mean(axis=0) - loc.mean(axis=0)) < error)
+    np.testing.assert_allclose(z.var(axis=0), loc.var(axis=0), rtol=0.03)
+    if covariance == "full":
+        np.testing.assert_allclose(np.cov(z.T), np.cov(loc.T), atol=0.03 * loc.var())
+    np.testing.assert_array_equal(latent(10, seed=5), latent(10, seed=5))
+    assert np.any(latent(10, seed=5) != latent(10, seed=6))
+    assert set(model.decode(latent(10))) == {"a", "b"}
+
+
+def test_the_latent_mixtures_covariance_is_full_or_diag():
+    with pytest.raises(ValueError, match='`covariance` must be "full" or "diag". Received: covariance=\'tied\''):
+        evaluation.latent_mixture(small.model(), small.rows(4), covariance="tied")
+
+
+# ---- Frechet distance
+
+
+def gaussian_rows(mean, covariance, count=64, seed=0):
+    """Rows whose sample mean and covariance are exactly these."""
+    x = np.random.default_rng(seed).normal(size=(count, len(mean)))
+    x -= x.mean(axis=0)
+    whitening = np.linalg.inv(np.linalg.cholesky(np.cov(x, rowvar=False)))
+    return x @ whitening.T @ np.linalg.cholesky(np.array(covariance, float)).T + np.array(mean)
+
+
+def test_the_frechet_distance_of_known_gaussians():
+    a = gaussian_rows([1.0, -2.0, 0.5], np.diag([1.0, 4.0, 9.0]))
+    b = gaussian_rows([0.0, 0.0, 0.5], np.diag([4.0, 1.0, 0.25]), count=40, seed=1)
+    # diagonal: |mean|^2 + sum (sd_a - sd_b)^2 = 5 + 1 + 1 + 2.5^2
+    assert evaluation.frechet_distance(a, b) == pytest.approx(13.25, rel=1e-9)
+    assert evaluation.frechet_distance(b, a) == pytest.approx(13.25, rel=1e-9)
+    # [[2, 1], [1, 2]] has the eigenvalues 3 and 1: trace of its root is sqrt(3) + 1; the other is the identity
+    a, b = gaussian_rows([0.0, 0.0], [[2.0, 1.0], [1.0, 2.0]]), gaussian_rows([0.0, 0.0], np.eye(2), seed=1)
+    assert evaluation.frechet_distance(a, b) == pytest.approx(4 + 2 - 2 * (np.sqrt(3) + 1), rel=1e-9)
+    assert evaluation.frechet_distance([[0.0], [2.0]], [[5.0], [9.0]]) == pytest.approx(36 + 2)  # sd sqrt(2), 2 sqrt(2)
+
+
+@pytest.mark.parametrize("rows", [30, 500])
+def test_the_frechet_distance_of_few_and_many_rows(rows):
+    """With 30 rows the covariances of 100 features are singular."""
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(rows, 100)) @ rng.normal(size=(100, 100))
+    b = 2.0 * rng.normal(size=(rows, 100)) + 1.0
+    scale = np.trace(np.cov(a.T))
+    shift = rng.normal(size=100)
+    assert evaluation.frechet_distance(a, a) < 1e-9 * scale
+    assert evaluation.frechet_distance(a, a + shift) == pytest.approx(np.sum(shift**2), abs=1e-8 * scale)
+    assert evaluation.frechet_distance(a, b) == pytest.approx(evaluation.frechet_distance(b, a), rel=1e-9)
+    eigenvalues = np.linalg.eigvals(np.cov(a.T) @ np.cov(b.T)).real  # the definition, for trace((A B)^(1/2))
+    expected = np.sum((a.mean(0) - b.mean(0)) ** 2) + scale + np.trace(np.cov(b.T))
+    expected -= 2 * np.sum(np.sqrt(np.maximum(eigenvalues, 0.0)))
+    assert evaluation.frechet_distance(a, b) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_frechet_distance_needs_rows_of_the_same_features():
+    for a, b in ((np.ones((1, 3)), np.ones((5, 3))), (np.ones((4, 2)), np.ones((4, 3))), (np.ones(4), np.ones(4))):
+        with pytest.raises(
+            ValueError, match="`features_a` and `features_b` must have two or more rows.*Received: shapes"
+        ):
+            evaluation.frechet_distance(a, b)
+
+
+def test_classifier_features_are_what_its_last_layer_sees():
+    x = np.random.default_rng(0).random((9, 8, 8, 1), np.float32)
+    classifier = evaluation.train_classifier(x, np.arange(9) % 3, epochs=1)
+    features = evaluation.classifier_features(classifier, batch_size=4)(x)
+    assert features.shape == (9, 128) and features.min() == 0.0  # after a ReLU, in inference mode
+    np.testing.assert_allclose(classifier.layers[-1](features), classifier(x, training=False), rtol=1e-5, atol=1e-7)
+    with pytest.raises(ValueError, match="`classifier` must be a functional Keras model. Received: "):
+        evaluation.classifier_features(brightest)
+
+
+def test_inception_features_of_grey_are_those_of_the_same_in_colour():
+    keras.utils.set_random_seed(0)
+    features = evaluation.inception_features(weights=None, batch_size=2)
+    grey = np.random.default_rng(0).random((3, 28, 28, 1), np.float32)
+    values = features(grey)
+    assert values.shape == (3, 2048) and values.dtype == np.float32 and np.isfinite(values).all()
+    np.testing.assert_allclose(features(np.repeat(grey, 3, axis=-1)), values, rtol=1e-4, atol=1e-6)
+    beyond = np.where(grey > 0.5, 1.0, 0.0).astype(np.float32)
+    np.testing.assert_allclose(features(3.0 * beyond - 1.0), features(beyond), rtol=1e-4, atol=1e-6)
+    assert np.abs(values[0] - values[1]).max() > 1e-6

@@ -1,0 +1,130 @@
+"""Puts an evaluated run on record: its figures and model card, and the model itself, into saved_models/<name>/.
+
+    python -m trainers.publish --run=runs/digits --name=digits
+
+Writes README.md (the model card), metrics.json (as of trainers.evaluate), flags.json, model.keras (without the
+optimizer), classifiers/ (likewise) and example.npz: some test rows and what the model makes of them. With --weights=false
+the card and the figures only, for data whose terms do not let models or pictures of it be passed on.
+"""
+
+import json
+import pathlib
+import shutil
+
+import keras
+import numpy as np
+from absl import app, flags
+
+import tf_mopoe as mopoe
+from trainers import experiments
+from trainers.run_folder import write_aside, write_json
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("run", None, "The run's folder, with its evaluation.", required=True)
+flags.DEFINE_string("name", None, "Name of the record.", required=True)
+flags.DEFINE_string("out", "saved_models", "Folder of the records.")
+flags.DEFINE_bool("weights", True, "The model, its classifiers and example rows too.")
+
+EXAMPLES = 4  # rows
+
+
+def main(_):
+    run, out = pathlib.Path(FLAGS.run), pathlib.Path(FLAGS.out) / FLAGS.name
+    if not (run / "evaluation" / "metrics.json").exists():
+        raise app.UsageError(f"--run needs an evaluated run (python -m trainers.evaluate). Received: {run}")
+    out.mkdir(parents=True, exist_ok=True)
+    settings = json.loads((run / "flags.json").read_text())
+    trained = json.loads((run / "metrics.json").read_text())
+    metrics = json.loads((run / "evaluation" / "metrics.json").read_text())
+    # Where the data was on the machine of the run is nobody's business.
+    settings = {name: value for name, value in settings.items() if name not in ("out", "resume")}
+    experiment = experiments.make(settings)
+    settings |= dict.fromkeys(experiment.sources)
+    metrics.pop("data", None)
+    if FLAGS.weights:
+        model = without_optimizer(keras.models.load_model(run / "model.keras"))
+        write_aside(out / "model.keras", model.save)
+        write_example(model, experiment, settings["seed"], out / "example.npz")
+        (out / "classifiers").mkdir(exist_ok=True)
+        for file in (run / "classifiers").glob("*.keras"):
+            classifier = without_optimizer(keras.models.load_model(file))
+            write_aside(out / "classifiers" / file.name, classifier.save)
+    write_json(out / "flags.json", settings)
+    write_json(out / "metrics.json", {"training": trained, **metrics})
+    table = (run / "evaluation" / "table.md").read_text()
+    write_aside(out / "README.md", lambda path: path.write_text(card(experiment, settings, trained, table)))
+    if FLAGS.weights:
+        shutil.copy(run / "evaluation" / "translations.png", out / "translations.png")
+    print(f"On record: {out}")
+
+
+def without_optimizer(model):
+    copy = model.__class__.from_config(model.get_config())
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def write_example(model, experiment, seed, path):
+    """Test rows x_<name>, and of each modality alone the posterior's loc_<name> and the translations <name>_to_<other>."""
+    rows, _ = experiments.load(experiment, "test", seed=seed)
+    inputs = rows[:EXAMPLES]
+    arrays = {f"x_{name}": x for name, x in inputs.items()}
+    for name in model.modalities:
+        given = {name: inputs[name]}
+        arrays[f"loc_{name}"] = model.subset_posterior(given).loc.numpy()
+        arrays |= {f"{name}_to_{other}": x.numpy() for other, x in model.translate(given, seed=1).items()}
+    write_aside(path, lambda aside: np.savez_compressed(aside, **arrays))
+
+
+def card(experiment, settings, trained, table):
+    """The model card, in the form of the Hugging Face hub's."""
+    command = ["python -m trainers.train", f"--dataset={settings['dataset']}", f"--method={settings['method']}"]
+    defaults = experiment.defaults
+    command += [f"--{name}={settings[name]}" for name in defaults if settings[name] != defaults[name]]
+    command += [f"--missing_rate={settings['missing_rate']}"] if settings["missing_rate"] else []
+    command += [f"--{name}=..." for name in experiment.sources if name == "data_dir"]
+    last = trained["train"]
+    use = f"""
+## Use
+
+```python
+import keras
+import tf_mopoe
+
+model = keras.models.load_model("saved_models/{FLAGS.name}/model.keras")
+made = model.generate(16, seed=1)  # {{name: [16, ...]}}, from the prior
+```
+
+![Given one modality, every other](translations.png)
+"""
+    return f"""---
+library_name: keras
+tags: [multimodal, vae, generative, tf_mopoe]
+license: apache-2.0
+---
+
+# {FLAGS.name}
+
+{experiment.__doc__.splitlines()[0]} Method: {settings["method"]}. For research and as an example of the library; it
+generates {experiment.makes}, and nothing here was made to be relied on.
+{use if FLAGS.weights else ""}
+## Training
+
+    {" ".join(command)} --out=runs/{FLAGS.name}
+
+tf_mopoe {mopoe.__version__}, commit {trained["commit"]}; {last["epoch"]} epochs, {last["step"]} steps, \
+{trained["seconds"]:.0f} s on {trained["device"]}. All flags: flags.json.
+Data: {experiment.data}
+
+## Evaluation
+
+    python -m trainers.evaluate --run=runs/{FLAGS.name}
+
+{table.strip()}
+
+Definitions and sources: the docstrings of `tf_mopoe.evaluation`. All figures: metrics.json.
+"""
+
+
+if __name__ == "__main__":
+    app.run(main)
