@@ -11,13 +11,13 @@ IMAGE, SPEECH, WORD = (28, 28, 1), (32, 64, 1), (8, 27)
 
 
 def image_encoder():
-    """[B, 28, 28, 1] -> [B, 400]."""
+    """[B, 28, 28, 1] -> [B, 320]."""
     return keras.Sequential(
         [
             keras.Input(IMAGE),
             layers.Flatten(),
-            layers.Dense(400, activation="relu"),
-            layers.Dense(400, activation="relu"),
+            layers.Dense(320, activation="relu"),
+            layers.Dense(320, activation="relu"),
         ]
     )
 
@@ -27,8 +27,8 @@ def image_decoder(latent_dim):
     return keras.Sequential(
         [
             keras.Input((latent_dim,)),
-            layers.Dense(400, activation="relu"),
-            layers.Dense(400, activation="relu"),
+            layers.Dense(320, activation="relu"),
+            layers.Dense(320, activation="relu"),
             layers.Dense(784, activation="sigmoid"),
             layers.Reshape(IMAGE),
         ]
@@ -36,13 +36,13 @@ def image_decoder(latent_dim):
 
 
 def speech_encoder():
-    """[B, 32, 64, 1] -> [B, 256]."""
+    """[B, 32, 64, 1] -> [B, 160]."""
     return keras.Sequential(
         [
             keras.Input(SPEECH),
             layers.Flatten(),
-            layers.Dense(256, activation="relu"),
-            layers.Dense(256, activation="relu"),
+            layers.Dense(160, activation="relu"),
+            layers.Dense(160, activation="relu"),
         ]
     )
 
@@ -52,8 +52,8 @@ def speech_decoder(latent_dim):
     return keras.Sequential(
         [
             keras.Input((latent_dim,)),
-            layers.Dense(256, activation="relu"),
-            layers.Dense(256, activation="relu"),
+            layers.Dense(160, activation="relu"),
+            layers.Dense(160, activation="relu"),
             layers.Dense(32 * 64, activation="sigmoid"),
             layers.Reshape(SPEECH),
         ]
@@ -61,13 +61,13 @@ def speech_decoder(latent_dim):
 
 
 def word_encoder():
-    """[B, 8, 27] -> [B, 256]."""
+    """[B, 8, 27] -> [B, 192]."""
     return keras.Sequential(
         [
             keras.Input(WORD),
             layers.Flatten(),
-            layers.Dense(256, activation="relu"),
-            layers.Dense(256, activation="relu"),
+            layers.Dense(192, activation="relu"),
+            layers.Dense(192, activation="relu"),
         ]
     )
 
@@ -77,8 +77,8 @@ def word_decoder(latent_dim):
     return keras.Sequential(
         [
             keras.Input((latent_dim,)),
-            layers.Dense(256, activation="relu"),
-            layers.Dense(256, activation="relu"),
+            layers.Dense(192, activation="relu"),
+            layers.Dense(192, activation="relu"),
             layers.Dense(8 * 27),
             layers.Reshape(WORD),
         ]
