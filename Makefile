@@ -19,11 +19,11 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: setup.py $(VENV)/bin/python
-	$(VENV)/bin/pip install --quiet -e .[train]
+	$(VENV)/bin/pip install --quiet -e .[train,eval]
 	touch $@
 
 $(VENV)/.installed-test: setup.py $(VENV)/.installed
-	$(VENV)/bin/pip install --quiet -e .[train,test]
+	$(VENV)/bin/pip install --quiet -e .[train,eval,datasets,test]
 	touch $@
 
 clean:

@@ -25,6 +25,8 @@ setup(
         "tensorflow-probability[tf]>=0.25",
     ],
     extras_require={
+        "eval": ["matplotlib>=3.8", "scikit-learn>=1.4"],  # linear probe, latent mixture, t-SNE, figures
+        "datasets": ["scikit-image>=0.22", "scipy>=1.11"],  # PolyMNIST's default backgrounds; SVHN's files
         "train": ["matplotlib>=3.8", "tensorboard>=2.18"],  # pictures and TensorBoard logs of the trainers
         "test": ["pytest>=8.0", "ruff>=0.6", "setuptools>=68", "wheel"],
     },

@@ -1,4 +1,5 @@
 import os
+import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -24,3 +25,25 @@ def seeded():
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """A whole run of 3 epochs of 6 steps, and its output: for reading only."""
+    from running import command, finish, start
+
+    out = tmp_path_factory.mktemp("run") / "whole"
+    return out, finish(start(command(out, "--epochs=3", "--batch_size=32", "--deterministic", "--missing_rate=0.2")))
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """Function name -> path of real data that is not part of the project; skips where it is not there."""
+    folder = pathlib.Path(os.environ.get("TF_MOPOE_DATA", pathlib.Path(__file__).parents[2] / "shared" / "data"))
+
+    def path(name):
+        if not (folder / name).exists():
+            pytest.skip(f"needs real data that is not part of the project, {name}: name its folder in TF_MOPOE_DATA")
+        return folder / name
+
+    return path

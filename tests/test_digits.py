@@ -1,7 +1,5 @@
 """The embedded data set and real recordings in the same form."""
 
-import os
-import pathlib
 import wave
 
 import numpy as np
@@ -9,8 +7,6 @@ import pytest
 
 import tf_mopoe as mopoe
 from tf_mopoe.datasets import digits, logmel
-
-SHARED = pathlib.Path(os.environ.get("TF_MOPOE_DATA", pathlib.Path(__file__).parents[2] / "shared" / "data"))
 
 
 def test_rows_agree_in_their_label():
@@ -131,10 +127,8 @@ def test_real_recordings_from_wav_files(tmp_path):
         mopoe.datasets.free_spoken_digits(tmp_path)
 
 
-def test_real_recordings_from_log_mels():
-    path = SHARED / "fsdd_logmel32x64.npz"
-    if not path.exists():
-        pytest.skip("needs the Free Spoken Digit Dataset's log-mels: set TF_MOPOE_DATA to their folder")
+def test_real_recordings_from_log_mels(real_data):
+    path = real_data("fsdd_logmel32x64.npz")
     train, _train_labels = mopoe.datasets.free_spoken_digits(path, "train")
     test, test_labels = mopoe.datasets.free_spoken_digits(path, "test")
     assert (len(train), len(test)) == (2700, 300)

@@ -1,15 +1,12 @@
 """MNIST read from each of its usual files is the same MNIST."""
 
 import gzip
-import os
-import pathlib
 
 import numpy as np
 import pytest
 
 from tf_mopoe.datasets.mnist import mnist
 
-SHARED = pathlib.Path(os.environ.get("TF_MOPOE_DATA", pathlib.Path(__file__).parents[2] / "shared" / "data"))
 COUNTS = {"train": 7, "test": 4}
 
 
@@ -84,12 +81,11 @@ def test_what_is_not_mnist_is_an_error(tmp_path, digits):
         mnist(tmp_path)
 
 
-def test_the_real_one():
-    if not (SHARED / "mnist.npz").exists():
-        pytest.skip(f"no {SHARED / 'mnist.npz'}")
-    images, labels = mnist(SHARED)
+def test_the_real_one(real_data):
+    path = real_data("mnist.npz")
+    images, labels = mnist(path.parent)
     assert images.shape == (60000, 28, 28)
     # The published class counts.
     assert np.bincount(labels).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
-    _, labels = mnist(SHARED / "mnist.npz", "test")
+    _, labels = mnist(path, "test")
     assert np.bincount(labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]

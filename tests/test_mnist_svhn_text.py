@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 import http.server
-import pathlib
 import struct
 import threading
 
@@ -203,17 +202,12 @@ def test_same_padding_is_the_published_padding():
     np.testing.assert_allclose(layer(tf.constant(x))[0], whole[1:-1, 1:-1] + bias, atol=1e-5)
 
 
-DATA = pathlib.Path(__file__).parents[2] / "shared" / "data"
-
-
-@pytest.mark.skipif(not (DATA / "svhn_color_train1083.npz").exists(), reason="the real SVHN pictures are not here")
-def test_real_svhn_pictures_survive_the_official_form(tmp_path):
+def test_real_svhn_pictures_survive_the_official_form(tmp_path, real_data):
     scipy_io = pytest.importorskip("scipy.io", reason="reading .mat needs SciPy, of the extra [datasets]")
-    with np.load(DATA / "svhn_color_train1083.npz") as data:
+    with np.load(real_data("svhn_color_train1083.npz")) as data:
         images, labels = data["images"], data["labels"]
     classes = np.where(labels == 0, 10, labels)[:, None]
     scipy_io.savemat(tmp_path / "train_32x32.mat", {"X": np.transpose(images, (1, 2, 3, 0)), "y": classes})
     read, read_labels = svhn(tmp_path, "train")
     np.testing.assert_array_equal(read, images)
     np.testing.assert_array_equal(read_labels, labels)
-

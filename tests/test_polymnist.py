@@ -1,7 +1,5 @@
 """PolyMNIST: the rows against a slow recipe, the networks against PyTorch's definition of their layers."""
 
-import os
-import pathlib
 import sys
 import zlib
 
@@ -14,7 +12,6 @@ import tf_mopoe as mopoe
 from tf_mopoe.datasets.polymnist import as_background, draw, polymnist, read_backgrounds
 from tf_mopoe.networks import polymnist as networks
 
-SHARED = pathlib.Path(os.environ.get("TF_MOPOE_DATA", pathlib.Path(__file__).parents[2] / "shared" / "data"))
 N = 60
 
 
@@ -193,16 +190,14 @@ def test_the_default_backgrounds_are_five_photographs(digits):
     assert {name: x.shape for name, x in rows[:3].items()} == {f"m{number}": (3, 28, 28, 3) for number in range(5)}
 
 
-def test_real_digits_on_the_published_kind_of_backgrounds():
+def test_real_digits_on_the_published_kind_of_backgrounds(real_data):
     """Pictures of a label are alike in shape, whatever their ground: the inverted pixels overlap more within a label."""
-    folder = SHARED / "polymnist_backgrounds"
-    if not (SHARED / "mnist.npz").exists() or not folder.exists():
-        pytest.skip(f"no mnist.npz and polymnist_backgrounds in {SHARED}")
-    rows, labels = polymnist(SHARED, folder, "test")
+    digits, folder = real_data("mnist.npz"), real_data("polymnist_backgrounds")
+    rows, labels = polymnist(digits, folder, "test")
     assert len(rows) == 10_000 and list(rows[:1]) == [f"m{number}" for number in range(8)]
     assert mopoe.datasets.polymnist is polymnist
     white = [np.full((28, 28), 255, np.uint8)] * 2
-    plain = polymnist(SHARED, white, "test")[0][:1000]
+    plain = polymnist(digits, white, "test")[0][:1000]
     ink = {name: 1 - x[..., 0].reshape(1000, -1) for name, x in plain.items()}
     overlap = ink["m0"] @ ink["m1"].T / np.outer(ink["m0"].sum(1), ink["m1"].sum(1)) ** 0.5
     same = labels[:1000, None] == labels[None, :1000]

@@ -2,11 +2,8 @@
 
 import csv
 import json
-import os
-import pathlib
 import signal
 import socket
-import subprocess
 import sys
 import time
 
@@ -15,28 +12,9 @@ import numpy as np
 import pytest
 import small
 from absl import app
+from running import command, finish, start
 
 from trainers import checkpoints, train
-
-ROOT = pathlib.Path(__file__).parents[1]
-
-
-def command(out, *flags):
-    return [sys.executable, "-m", "trainers.train", f"--out={out}", "--latent_dim=4", "--train_rows=192", *flags]
-
-
-def start(args, **environment):
-    # One thread: the machine of a test has few cores, and the sums are the same every time.
-    environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": "1", "PYTHONPATH": str(ROOT), **environment}
-    return subprocess.Popen(
-        args, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-
-
-def finish(process):
-    output, _ = process.communicate(timeout=600)
-    assert process.returncode == 0, output
-    return output
 
 
 def weights(path):
@@ -121,13 +99,6 @@ def test_two_workers_train_to_the_same_weights():
     np.testing.assert_allclose(first[1], second[1], rtol=1e-6)
     assert first[1][-1] < 0.95 * first[1][0]
     assert (first[2], second[2]) == (True, False)
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A whole run of 3 epochs of 6 steps, and its output."""
-    out = tmp_path_factory.mktemp("run") / "whole"
-    return out, finish(start(command(out, "--epochs=3", "--batch_size=32", "--deterministic", "--missing_rate=0.2")))
 
 
 def test_a_run_leaves_all_its_files(finished):
@@ -218,7 +189,7 @@ def test_missing_rate_hides_that_share_of_the_entries_anew_each_epoch(tmp_path):
             return {name: np.zeros((5000, 2), np.float32) for name in ("a", "b")}, np.zeros(5000)
 
     train.FLAGS(["train", f"--out={tmp_path}", "--missing_rate=0.3", "--train_rows=4000"])
-    first, again, other = (train.training_inputs(Stub(), epoch) for epoch in (0, 0, 1))
+    first, again, other = (train.training_inputs(Stub(), epoch)[:] for epoch in (0, 0, 1))
     train.FLAGS(["train", f"--out={tmp_path}", "--missing_rate=0", "--train_rows=0"])
     for name in ("a", "b"):
         assert len(first[name]) == len(first["has_" + name]) == 4000

@@ -8,6 +8,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
+from tf_mopoe.datasets import Rows
 from trainers.progress import Progress
 
 
@@ -63,7 +64,7 @@ def train(
 
     Args:
         model: `MultimodalVAE`, made and compiled under `strategy`.
-        load_epoch: function epoch -> `datasets.Rows`; as many for every epoch.
+        load_epoch: function epoch -> `datasets.Rows` or arrays {name: [N, ...]}; as many rows for every epoch.
         epochs, batch_size: whole epochs; rows of all replicas together in a step. The rest of an epoch that does not fill
             a batch is left out (rows are shuffled anew each epoch).
         seed: of the order of the rows.
@@ -87,7 +88,7 @@ def train(
         if objective and objective(epoch) is not model.objective:
             model.objective = objective(epoch)
             take_steps = tf.function(steps)  # traced anew, with the new objective
-        rows = load_epoch(epoch)
+        rows = Rows.of(load_epoch(epoch))
         per_epoch = len(rows) // batch_size
         if not per_epoch:
             raise ValueError(f"The training rows must fill one batch. Received: batch size {batch_size}")

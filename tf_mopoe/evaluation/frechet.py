@@ -29,17 +29,11 @@ def frechet_distance(features_a, features_b):
             f"Received: shapes {shapes[0]} and {shapes[1]}"
         )
     means = [features.mean(axis=0) for features in sets]
-    roots = [symmetric_root(np.atleast_2d(np.cov(features, rowvar=False))) for features in sets]
-    # trace((A B)^(1/2)) is the sum of the singular values of A^(1/2) B^(1/2), and accurate where A or B is singular.
-    overlap = np.linalg.svd(roots[0] @ roots[1], compute_uv=False).sum()
-    traces = sum(np.sum(np.square(root)) for root in roots)
+    factors = [np.linalg.qr(x - mean, mode="r") / np.sqrt(len(x) - 1) for x, mean in zip(sets, means)]
+    # With cov = R'R, trace((cov_a cov_b)^(1/2)) is the sum of the singular values of R_a R_b', of any rank.
+    overlap = np.linalg.svd(factors[0] @ factors[1].T, compute_uv=False).sum()
+    traces = sum(np.sum(np.square(factor)) for factor in factors)
     return max(float(np.sum(np.square(means[0] - means[1])) + traces - 2.0 * overlap), 0.0)
-
-
-def symmetric_root(matrix):
-    """The square root of a matrix that is symmetric and positive semi-definite but for rounding: [F, F]."""
-    values, vectors = np.linalg.eigh(matrix)
-    return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
 
 
 def frechet_distances(model, inputs, features, num_samples=None, batch_size=1000, seed=0, progress=None):

@@ -1,0 +1,124 @@
+"""Evaluation and record of a run as a user makes them: the figures are those of the library's functions."""
+
+import json
+import shutil
+import sys
+
+import keras
+import numpy as np
+import pytest
+from running import finish, start
+
+import tf_mopoe as mopoe
+from tf_mopoe import evaluation, figures
+from tf_mopoe.datasets import digits
+from trainers import progress, report
+
+FLAGS = ["--test_rows=300", "--probe_rows=600", "--likelihood_rows=20", "--num_samples=4", "--seed=3"]
+
+
+@pytest.fixture(scope="module")
+def evaluated(finished, tmp_path_factory):
+    """A run with its evaluation (by classifiers that have learned nothing, for they take minutes) and its record."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    run = shutil.copytree(finished[0], folder / "run")
+    (run / "classifiers").mkdir()
+    for name, shape in (("image", (28, 28, 1)), ("speech", (32, 64, 1))):
+        inputs = keras.Input(shape)
+        features = keras.layers.Dense(12, activation="relu")(keras.layers.Flatten()(inputs))
+        outputs = keras.layers.Dense(10, activation="softmax")(features)
+        keras.Model(inputs, outputs).save(run / "classifiers" / f"{name}.keras")
+    output = finish(start([sys.executable, "-m", "trainers.evaluate", f"--run={run}", *FLAGS]))
+    finish(start([sys.executable, "-m", "trainers.publish", f"--run={run}", "--name=tiny", f"--out={folder}"]))
+    return run, folder / "tiny", output
+
+
+def test_the_figures_are_those_of_the_measures(evaluated):
+    run, _, output = evaluated
+    metrics = json.loads((run / "evaluation" / "metrics.json").read_text())
+    model = keras.models.load_model(run / "model.keras")
+    inputs, labels = mopoe.datasets.load_digits("test", seed=3)
+    inputs, labels = {name: x[:300] for name, x in inputs.items()}, labels[:300]
+    classifiers = {n: keras.models.load_model(run / "classifiers" / f"{n}.keras") for n in ("image", "speech")}
+    classifiers["word"] = digits.nearest_digit
+    coherence = evaluation.conditional_coherence(model, inputs, labels, classifiers, seed=3)
+    told = {(tuple(row["given"]), row["target"]): row["value"] for row in metrics["conditional_coherence"]}
+    assert told == coherence
+    assert metrics["conditional_coherence_by_number_given"] == {
+        str(count): value for count, value in evaluation.mean_by_number_given(coherence).items()
+    }
+    assert metrics["classifier_accuracy"] == evaluation.classifier_accuracy(inputs, labels, classifiers)
+    few = {name: x[:20] for name, x in inputs.items()}
+    nats = {tuple(row["given"]): row["value"] for row in metrics["joint_log_likelihood"]}
+    for given, value in evaluation.joint_log_likelihoods(model, few, num_samples=4, seed=3).items():
+        np.testing.assert_allclose(nats[given], value, rtol=1e-5)
+    table = (run / "evaluation" / "table.md").read_text()
+    assert table.strip() in output
+    assert f"| image, speech |  |  | {told[('image', 'speech'), 'word']:.2f} |" in table
+    assert f"| word | {told[('word',), 'image']:.2f} | {told[('word',), 'speech']:.2f} |  |" in table
+    for name in ("coherence", "by_number_given", "latent", "translations", "prior"):
+        assert (run / "evaluation" / f"{name}.png").stat().st_size > 5000
+    assert not list(run.rglob("*part*"))
+
+
+def test_a_record_holds_the_model_and_what_it_makes(evaluated):
+    run, record, _ = evaluated
+    model = keras.models.load_model(record / "model.keras")
+    before = keras.models.load_model(run / "model.keras")
+    for a, b in zip(model.get_weights(), before.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert (record / "model.keras").stat().st_size < 0.5 * (run / "model.keras").stat().st_size  # no optimizer
+    with np.load(record / "example.npz") as example:
+        for name in model.modalities:
+            for other, made in before.translate({name: example[f"x_{name}"]}, seed=1).items():
+                np.testing.assert_allclose(example[f"{name}_to_{other}"], made, atol=1e-5)
+    card = (record / "README.md").read_text()
+    assert (run / "evaluation" / "table.md").read_text().strip() in card
+    assert "--dataset=digits --method=mopoe --latent_dim=4 --epochs=3 --batch_size=32 --missing_rate=0.2" in card
+    told = "".join(path.read_text() for path in record.glob("*.*") if path.suffix in (".md", ".json"))
+    assert str(run.parent) not in told
+    assert sorted(path.name for path in record.iterdir()) == [
+        "README.md",
+        "classifiers",
+        "example.npz",
+        "flags.json",
+        "metrics.json",
+        "model.keras",
+        "translations.png",
+    ]
+
+
+def test_report_leaves_out_what_was_not_measured():
+    rows, values = figures.coherence_table({(("b",), "a"): 0.5, (("a", "b"), "c"): 0.25}, ("a", "b", "c"))
+    assert rows == [("b",), ("a", "b")]
+    np.testing.assert_array_equal(values, [[0.5, np.nan, np.nan], [np.nan, np.nan, 0.25]])
+    assert report.line("x", [report.number(value) for value in (0.126, None, np.nan)]) == "| x | 0.13 |  |  |"
+    assert report.as_rows({("prior", "a"): 1.0, (("b",), "a"): 2.0}) == [
+        {"given": [], "target": "a", "value": 1.0},
+        {"given": ["b"], "target": "a", "value": 2.0},
+    ]
+    assert report.as_rows({("a", "b"): 1.0}) == [{"given": ["a", "b"], "value": 1.0}]
+    assert report.as_rows({1: 0.5}) == {1: 0.5}
+
+
+def test_principal_components_keep_the_distances_of_a_plane():
+    rng = np.random.default_rng(0)
+    plane = rng.standard_normal((50, 2)) * [3.0, 1.0]
+    directions, _ = np.linalg.qr(rng.standard_normal((6, 2)))
+    points = figures.principal_components(plane @ directions.T + 5.0)
+    distances = [np.linalg.norm(x[:, None] - x, axis=-1) for x in (plane, points)]
+    np.testing.assert_allclose(*distances, atol=1e-6)
+    assert points[:, 0].var() > points[:, 1].var()
+
+
+def test_a_bar_tells_the_end(capsys):
+    advance = progress.bar("probe")
+    for done in range(1, 5):
+        advance(done, 4)
+    assert capsys.readouterr().out.splitlines()[-1].split() == [
+        "probe",
+        "[====================]",
+        "4/4",
+        "0:00",
+        "left",
+    ]
