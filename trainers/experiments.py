@@ -99,7 +99,7 @@ class MnistSvhnText:
     }
     drawers = {"text": plots.word(text.read_text)}
     readers = {"text": nearest_digit}
-    other_readers = {}
+    other_readers = {"text": functools.partial(nearest_digit, expected=True)}
 
     def __init__(self, data_dir):
         """`data_dir`: folder with (or for) MNIST and SVHN, see `datasets.mnist_svhn_text`."""

@@ -7,10 +7,10 @@ import wave
 
 import numpy as np
 
-from tf_mopoe.datasets import logmel
+from tf_mopoe.datasets import logmel, text
 from tf_mopoe.datasets.pairing import pair_by_label
 
-NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+NAMES = text.DIGITS
 ALPHABET = " abcdefghijklmnopqrstuvwxyz"
 LENGTH = 8  # characters of a word
 DATA = pathlib.Path(__file__).parent / "data" / "digits.npz"
@@ -105,26 +105,8 @@ def read_words(characters):
 
 
 def nearest_digit(characters, expected=False):
-    """Which digit's name a word is nearest to: the most matching characters over all names and offsets.
-
-    Args:
-        characters: one-hot words or their probabilities, [N, 8, 27].
-        expected: count the matches that are expected under the probabilities. Default (False): those of the likeliest
-            character at each place, so of the word as it is read. The former also reads a word whose offset is undecided.
-
-    Returns:
-        int64 [N].
-    """
-    templates = [
-        (digit, " " * start + name + " " * (LENGTH - len(name) - start))
-        for digit, name in enumerate(NAMES)
-        for start in range(LENGTH - len(name) + 1)
-    ]
-    eye = np.eye(len(ALPHABET), dtype=np.float32)
-    symbols = eye[[[ALPHABET.index(letter) for letter in text] for _, text in templates]]  # [templates, 8, 27]
-    read = np.asarray(characters) if expected else eye[np.argmax(characters, axis=-1)]
-    matches = np.einsum("ntc,mtc->nm", read, symbols)  # [N, templates]
-    return np.array([digit for digit, _ in templates])[np.argmax(matches, axis=1)]
+    """Which digit's name a word is nearest to, [N, 8, 27] -> int64 [N]; see `text.nearest_word`."""
+    return text.nearest_word(characters, NAMES, ALPHABET, expected)
 
 
 def as_picture(array):

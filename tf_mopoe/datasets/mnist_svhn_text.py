@@ -117,21 +117,9 @@ def texts(labels, rng):
     return text.symbols([" " * start + text.DIGITS[label] for label, start in zip(labels, starts)], LENGTH)
 
 
-def nearest_digit(characters):
-    """Which digit's name a text is nearest to: the most matching characters over all names and offsets.
-
-    Args:
-        characters: one-hot texts or their probabilities, [N, 8, 71].
-
-    Returns:
-        int64 [N].
-    """
-    templates = [
-        (digit, " " * start + name) for digit, name in enumerate(text.DIGITS) for start in range(LENGTH - len(name) + 1)
-    ]
-    symbols = text.symbols([template for _, template in templates], LENGTH)  # [templates, 8]
-    matches = (np.argmax(characters, axis=-1)[:, None] == symbols).sum(axis=-1)
-    return np.array([digit for digit, _ in templates])[np.argmax(matches, axis=1)]
+def nearest_digit(characters, expected=False):
+    """Which digit's name a text is nearest to, [N, 8, 71] -> int64 [N]; see `text.nearest_word`."""
+    return text.nearest_word(characters, text.DIGITS, expected=expected)
 
 
 def as_floats(pictures):

@@ -29,3 +29,29 @@ def one_hot(texts, length):
 def read_text(characters):
     """The text of one-hot characters or their probabilities, [N, length, 71] -> list of N strings, blanks included."""
     return ["".join(ALPHABET[symbol] for symbol in row) for row in np.argmax(characters, axis=-1)]
+
+
+def nearest_word(characters, words, alphabet=ALPHABET, expected=False):
+    """Which of some words a text is nearest to: the most matching characters over all words and places among blanks.
+
+    Args:
+        characters: one-hot texts or their probabilities, [N, length, C].
+        words: list of strings of at most `length` characters.
+        alphabet: string of C different symbols, a blank among them. Default: `ALPHABET`.
+        expected: count the matches that are expected under the probabilities. Default (False): those of the likeliest
+            character at each place, so of the text as it is read. The former also reads a word whose place is undecided.
+
+    Returns:
+        int64 [N], indices of `words`.
+    """
+    length = np.shape(characters)[1]
+    templates = [
+        (index, (" " * start + word).ljust(length))
+        for index, word in enumerate(words)
+        for start in range(length - len(word) + 1)
+    ]
+    eye = np.eye(len(alphabet), dtype=np.float32)
+    symbols = eye[[[alphabet.index(letter) for letter in text] for _, text in templates]]  # [templates, length, C]
+    read = np.asarray(characters) if expected else eye[np.argmax(characters, axis=-1)]
+    matches = np.einsum("ntc,mtc->nm", read, symbols, optimize=True)  # [N, templates]
+    return np.array([index for index, _ in templates])[np.argmax(matches, axis=1)]
