@@ -37,6 +37,19 @@ def finished(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def exported(tmp_path_factory):
+    """A small model and its export, version 1: for reading only."""
+    import signature_rows
+    import small
+
+    from tf_mopoe import export
+
+    model = small.model()
+    path = tmp_path_factory.mktemp("export") / "small"
+    return model, export.saved_model(model, path, num_samples=signature_rows.SAMPLES)
+
+
+@pytest.fixture(scope="session")
 def real_data():
     """Function name -> path of real data that is not part of the project; skips where it is not there."""
     folder = pathlib.Path(os.environ.get("TF_MOPOE_DATA", pathlib.Path(__file__).parents[2] / "shared" / "data"))

@@ -1,64 +1,120 @@
 """The SavedModel: values as Keras', rows that do not depend on their batch, nothing half written."""
 
+import errno
+import os
+import pathlib
+import resource
 import sys
+import threading
+import time
 
+import keras
 import numpy as np
 import pytest
+import signature_rows
 import small
 import tensorflow as tf
+from running import finish, start
 
+import tf_mopoe as mopoe
 from tf_mopoe import export
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory):
-    model = small.model()
-    path = export.saved_model(model, tmp_path_factory.mktemp("export") / "small")
-    assert path.name == "1"
-    return model, tf.saved_model.load(str(path)).signatures
+def signatures(exported):
+    return tf.saved_model.load(str(exported[1])).signatures
 
 
-def arguments(inputs, seed=False):
-    count = len(inputs["image"])
-    flags = {f"has_{name}": inputs.get(f"has_{name}", np.ones(count, bool)) for name in small.SHAPES}
-    result = {name: tf.constant(inputs[name]) for name in small.SHAPES}
-    result |= {name: tf.constant(flag) for name, flag in flags.items()}
-    if seed:
-        result["seed"] = tf.constant(np.arange(2 * count).reshape(count, 2), tf.int32)
-    return result
+def run(signatures, requests):
+    answers = {}
+    for name, values in requests.items():
+        out = signatures[name](**{key: tf.constant(value) for key, value in values.items()})
+        answers[name] = {key: value.numpy() for key, value in out.items()}
+    return answers
 
 
-def test_encode_equals_keras_with_missing_rows(exported):
-    model, signatures = exported
-    inputs = small.with_missing(small.rows(9))
-    out, q = signatures["encode"](**arguments(inputs)), model.subset_posterior(inputs)
-    np.testing.assert_allclose(out["loc"], q.mean(), rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(out["scale"], q.stddev(), rtol=1e-5)
+def test_every_signature_equals_keras_for_every_subset(exported, signatures):
+    model, rows = exported[0], signature_rows.every_subset(tuple(small.SHAPES))
+    assert set(signatures) == set(signature_rows.requests(model, rows))
+    signature_rows.assert_equal(
+        run(signatures, signature_rows.requests(model, rows)), signature_rows.expected(model, rows)
+    )
 
 
-def test_translate_is_a_sample_of_that_posterior_decoded(exported):
-    model, signatures = exported
-    inputs = small.with_missing(small.rows(9))
-    q = model.subset_posterior(inputs)
-    seeds = arguments(inputs, seed=True)["seed"]
-    noise = tf.stack([tf.random.stateless_normal([4], seed) for seed in seeds])
-    expected = model.decode(q.mean() + q.stddev() * noise)
-    out = signatures["translate"](**arguments(inputs, seed=True))
-    generated = signatures["generate"](seed=seeds)
+@pytest.mark.parametrize("posterior", ["mmvae", [("word", "sensor")]], ids=str)
+def test_other_posteriors_translate_from_what_they_translate_from_in_keras(tmp_path, posterior):
+    layer = posterior if isinstance(posterior, str) else mopoe.MixtureOfProducts(posterior)
+    model = small.model(("word", "sensor"), joint_posterior=layer)
+    path = export.saved_model(model, tmp_path / "m", num_samples=signature_rows.SAMPLES)
+    rows = signature_rows.every_subset(model.modalities, repeats=6)
+    answers = run(tf.saved_model.load(str(path)).signatures, signature_rows.requests(model, rows))
+    signature_rows.assert_equal(answers, signature_rows.expected(model, rows))
+    if posterior == "mmvae":  # of a row with both, either expert translates: not the product that `encode` tells
+        weights = answers["joint_posterior"]["weights"]
+        np.testing.assert_array_equal(np.unique(weights), [0.0, 0.5, 1.0])
+        both = np.flatnonzero(weights[:, 0] == 0.5)
+        experts, _, _ = model.encode(rows)
+        made = np.stack([model.decode(experts[n].loc, "sensor").numpy() for n in model.modalities])  # [2, B, 7]
+        nearest = np.argmin(np.square(answers["translate"]["sensor"] - made).sum(axis=-1), axis=0)[both]
+        assert len(both) == 6 and len(nearest) == 6
+
+
+def test_a_row_depends_on_itself_and_its_seed_alone(exported, signatures):
+    rows = signature_rows.every_subset(tuple(small.SHAPES), repeats=1, seed=5)
+    requests = signature_rows.requests(exported[0], rows)
+    whole = run(signatures, requests)
+    for start_row, stop in ((0, 1), (1, 5), (5, 7), (3, 3)):
+        part = run(signatures, {s: {k: v[start_row:stop] for k, v in values.items()} for s, values in requests.items()})
+        signature_rows.assert_equal(
+            part, {s: {k: v[start_row:stop] for k, v in values.items()} for s, values in whole.items()}
+        )
+    # One row three times, in a batch with others: three times the same. Another seed: another draw.
+    order = [6, 2, 6, 0, 6]
+    again = run(signatures, {s: {k: v[order] for k, v in values.items()} for s, values in requests.items()})
+    signature_rows.assert_equal(again, {s: {k: v[order] for k, v in values.items()} for s, values in whole.items()})
+    reseeded = {s: values | {"seed": values["seed"] + [0, 1]} for s, values in requests.items() if "seed" in values}
+    for values in reseeded.values():
+        values["seed"] = values["seed"].astype(np.int32)
+    for signature, outputs in run(signatures, reseeded).items():
+        for name in set(outputs) - {"loc", "scale"}:
+            difference = np.abs(outputs[name] - whole[signature][name]).reshape(len(outputs[name]), -1).max(axis=1)
+            assert np.all(difference > 1e-6), (signature, name)
+
+
+def test_a_row_that_has_nothing_gets_the_prior(exported, signatures):
+    model = exported[0]
+    rows = {name: np.full((2, *shape), np.nan, np.float32) for name, shape in small.SHAPES.items()}
+    rows |= {f"has_{name}": np.zeros(2, bool) for name in small.SHAPES}
+    answers = run(signatures, signature_rows.requests(model, rows))
+    assert all(np.isfinite(value).all() for outputs in answers.values() for value in outputs.values())
+    for signature in ("encode", "fuse"):
+        np.testing.assert_array_equal(answers[signature]["loc"], 0.0)
+        np.testing.assert_array_equal(answers[signature]["scale"], 1.0)
+    np.testing.assert_allclose(answers["joint_posterior"]["weights"].sum(axis=1), 1.0)
+    np.testing.assert_allclose(answers["log_likelihood"]["log_likelihood"], 0.0, atol=1e-5)
     for name in small.SHAPES:
-        np.testing.assert_allclose(out[name], expected[name], rtol=1e-5, atol=1e-6)
-        np.testing.assert_allclose(generated[name], model.decode(noise)[name], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(answers["fuse"][name], answers["translate"][name], atol=1e-6)
 
 
-def test_a_row_does_not_depend_on_its_batch(exported):
-    _, signatures = exported
-    inputs = small.with_missing(small.rows(6))
-    for name, given in (("encode", arguments(inputs)), ("translate", arguments(inputs, seed=True))):
-        whole = signatures[name](**given)
-        for start, stop in ((0, 1), (1, 4), (4, 6), (2, 2)):
-            part = signatures[name](**{key: value[start:stop] for key, value in given.items()})
-            for key, value in part.items():
-                np.testing.assert_allclose(value, whole[key][start:stop], rtol=1e-5, atol=1e-6)
+def test_every_input_and_output_has_a_leading_batch_axis_and_known_sizes(signatures):
+    for name, signature in signatures.items():
+        for tensor in [*signature.structured_input_signature[1].values(), *signature.structured_outputs.values()]:
+            assert tensor.shape[0] is None and None not in tensor.shape[1:], name
+
+
+def test_names_that_cannot_be_inputs(tmp_path):
+    for name in ("seed", "loc", "_x"):
+        encoder = mopoe.GaussianEncoder(mopoe.networks.mlp_encoder(3, (4,)), 2)
+        decoder = mopoe.Decoder(mopoe.networks.mlp_decoder(3, 2, (4,)), mopoe.likelihoods.Normal())
+        with pytest.raises(ValueError, match=f"to be the name of an input in a SavedModel. Received: '{name}'"):
+            export.saved_model(mopoe.MultimodalVAE({name: encoder}, {name: decoder}), tmp_path / "m")
+    with pytest.raises(ValueError, match="`num_samples` must be a positive integer. Received: num_samples=0"):
+        export.saved_model(small.model(("sensor",)), tmp_path / "m", num_samples=0)
+    assert not (tmp_path / "m").exists()
+
+
+def folders(path):
+    return sorted(child.name for child in path.iterdir() if child.is_dir())
 
 
 def test_versions_count_up_and_are_never_overwritten(tmp_path):
@@ -72,15 +128,111 @@ def test_versions_count_up_and_are_never_overwritten(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="`path` must be a folder. Received: .*which is a file"):
         export.saved_model(model, tmp_path / "file")
-    assert sorted(child.name for child in (tmp_path / "m").iterdir()) == ["3", "4"]
+    assert folders(tmp_path / "m") == ["3", "4"]
+
+
+def test_another_process_takes_the_version_meanwhile(tmp_path):
+    publish = sys.modules["tf_mopoe.export.saved_model"].publish
+    for name in ("1", "2", "007", "mine"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text("theirs")
+    (tmp_path / "8").write_text("a file")
+    (tmp_path / "aside").mkdir()
+    for version in (2, 7, 8):
+        with pytest.raises(FileExistsError, match=f"Received: version={version}"):
+            export.saved_model(small.model(("sensor",)), tmp_path, version=version)
+    with pytest.raises(FileExistsError, match="Received: version=2"):  # was free when it was looked at
+        publish(tmp_path / "aside", tmp_path, 2)
+    assert publish(tmp_path / "aside", tmp_path, None).name == "9"
+    assert (tmp_path / "2" / "file").read_text() == "theirs"
 
 
 def test_an_export_that_fails_leaves_nothing(tmp_path, monkeypatch):
-    def broken(model, path):
+    def broken(model, endpoints, name, path):
         path.mkdir()
-        raise OSError("No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(sys.modules["tf_mopoe.export.saved_model"], "write", broken)
     with pytest.raises(OSError, match="No space left"):
         export.saved_model(small.model(("sensor",)), tmp_path / "m")
     assert list((tmp_path / "m").iterdir()) == []
+
+
+def test_writes_that_fail_anywhere_leave_what_was_there(tmp_path):
+    model = small.model(("sensor",))
+    version = export.saved_model(model, tmp_path / "m")
+    before = {path: path.read_bytes() for path in (tmp_path / "m").rglob("*") if path.is_file()}
+    sizes = sorted(path.stat().st_size for path in version.rglob("*") if path.is_file())
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for size in sizes[1:]:  # no file can grow to this size: so fail the largest, the two largest, ...
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1, limits[1]))
+        try:
+            with pytest.raises((OSError, tf.errors.OpError)):
+                export.saved_model(model, tmp_path / "m")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert {path: path.read_bytes() for path in (tmp_path / "m").rglob("*") if path.is_file()} == before
+
+
+def test_a_reader_that_polls_sees_whole_versions_only(tmp_path):
+    model, seen, done = small.model(("sensor",)), {}, threading.Event()
+    sensor = small.rows(3)["sensor"]
+    given = {"sensor": tf.constant(sensor), "has_sensor": tf.ones([3], tf.bool)}
+
+    def poll():
+        finished = False
+        while not finished:
+            finished = done.is_set()
+            for child in tmp_path.iterdir():
+                if child.name.isdigit() and child.name not in seen:
+                    files = {str(path.relative_to(child)) for path in child.rglob("*") if path.is_file()}
+                    loaded = tf.saved_model.load(str(child)).signatures["encode"](**given)["loc"].numpy()
+                    seen[child.name] = files, loaded
+            time.sleep(0.001)
+
+    reader = threading.Thread(target=poll)
+    reader.start()
+    for _ in range(2):
+        export.saved_model(model, tmp_path)
+    done.set()
+    reader.join()
+    assert sorted(seen) == ["1", "2"]
+    for files, loc in seen.values():
+        assert files >= {
+            "saved_model.pb",
+            "variables/variables.index",
+            "variables/variables.data-00000-of-00001",
+            "assets.extra/tf_serving_warmup_requests",
+        }
+        np.testing.assert_allclose(loc, model.subset_posterior({"sensor": sensor}).loc, rtol=1e-5, atol=1e-6)
+
+
+def test_the_files_beside_are_the_users_and_the_readme_is_the_exports(tmp_path):
+    export.saved_model(small.model(("sensor",)), tmp_path / "my model")
+    assert 'name: "my_model"' in (tmp_path / "my model" / "models.config").read_text()
+    (tmp_path / "my model" / "models.config").write_text("mine")
+    export.saved_model(small.model(("word",)), tmp_path / "my model")
+    assert (tmp_path / "my model" / "models.config").read_text() == "mine"
+    text = (tmp_path / "my model" / "README.md").read_text()
+    assert "has_word" in text and "has_sensor" not in text
+    files = sorted(path.name for path in (tmp_path / "my model").iterdir() if path.is_file())
+    assert files == ["README.md", "batching_parameters.txt", "models.config", "monitoring.config"]
+    modes = [path.stat().st_mode & 0o777 for path in (tmp_path / "my model" / "1", tmp_path / "my model" / "README.md")]
+    umask = os.umask(0)
+    os.umask(umask)
+    assert modes == [0o777 & ~umask, 0o666 & ~umask]  # readable by the server's user as any new file
+
+
+def test_the_trainer_exports_a_run(tmp_path):
+    model = small.model(("word", "sensor"))
+    model.save(tmp_path / "model.keras")
+    flags = [f"--run={tmp_path}", "--version=5", "--num_samples=4"]
+    output = finish(start([sys.executable, "-m", "trainers.export", *flags]))
+    target = tmp_path / "saved_model" / "5"
+    assert str(target) in output and isinstance(target, pathlib.Path)
+    rows = signature_rows.every_subset(model.modalities)
+    answers = run(tf.saved_model.load(str(target)).signatures, signature_rows.requests(model, rows))
+    np.testing.assert_allclose(answers["encode"]["loc"], model.subset_posterior(rows).loc, rtol=1e-5, atol=1e-6)
+    row = {key: value[:1] for key, value in rows.items()}
+    nats = keras.models.load_model(tmp_path / "model.keras").log_likelihood(row, num_samples=4, seed=3)
+    np.testing.assert_allclose(answers["log_likelihood"]["log_likelihood"][:1], nats, rtol=1e-5)

@@ -206,13 +206,18 @@ class MultimodalVAE(keras.Model):
         self.check_rows(inputs)
         if given is not None:
             arguments.check_given(given, inputs, [name for name in self.modalities if name in inputs])
-        index_seed, noise_seed = tf.unstack(tf.random.split(sampling.as_seed(seed), 2))
         experts, available, x = self.encode(inputs)
         if given is None:
-            weights, loc, scale = self.mixture.components(experts, available)
+            components = self.mixture.components(experts, available)
         else:
             some = {name: experts[name] for name in given}, {name: available[name] for name in given}
-            weights, loc, scale = self.mixture.largest(*some)
+            components = self.mixture.largest(*some)
+        return self.importance_weighted(components, x, available, num_samples, sampling.as_seed(seed))
+
+    def importance_weighted(self, components, x, available, num_samples, seed):
+        """`log_likelihood` [B] by K samples from `Components`, of what `encode` read; seed int32 [2]."""
+        weights, loc, scale = components
+        index_seed, noise_seed = tf.unstack(tf.random.split(seed, 2))
         index = sampling.stratified_samples(weights, num_samples, index_seed)  # [K, B]
         z = sampling.sample_component(loc, scale, index, noise_seed)  # [K, B, D]
         log_weights = []

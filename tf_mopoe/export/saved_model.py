@@ -1,92 +1,119 @@
 """SavedModel with flat, named signatures, laid out as TF Serving reads it."""
 
+import errno
+import os
 import pathlib
+import re
 import shutil
 import tempfile
 
 import keras
-import tensorflow as tf
 
-from tf_mopoe import inputs as reading
+from tf_mopoe.export import serving_files, warm_up
+from tf_mopoe.export.signatures import signatures
 
 
-def saved_model(model, path, version=None):
-    """Writes `<path>/<version>/`, a SavedModel, aside first and then renamed: no half of it is ever under that name.
+def saved_model(model, path, version=None, num_samples=64):
+    """Writes `<path>/<version>/`, a SavedModel with warm-up requests, and beside it what TF Serving is started with.
 
-    Signatures (every input and output has a leading batch axis; equal rows in give equal rows out whatever the batch):
+    All is written aside first and then renamed: no half of it is ever under that name. Beside the versions:
+    models.config, batching_parameters.txt and monitoring.config, each only if it is not there yet (they are the user's to
+    edit), and README.md, which tells how to serve and call this export. The model's name on the server is the folder's (`_` for
+    what is no letter, digit, `_`, `.` or `-`).
 
-    * `translate` (also `serving_default`): every modality, every `has_<name>` (bool [B]) and `seed` (int32 [B, 2]) ->
-      the mean of every modality given what each row has, through one sample of the subset posterior.
-    * `encode`: every modality and flag -> `loc` and `scale` [B, D] of the subset posterior.
-    * `generate`: `seed` (int32 [B, 2]) -> the mean of every modality from the prior.
+    Signatures. Every input and output has a leading batch axis, a row's outputs depend on that row alone, and every input
+    has to be sent. A row's draws come from its `seed` (int32 [B, 2]); `[s, 0]` draws what the model's method of that name
+    does for that row alone with `seed=s`.
 
-    A modality that a row does not have may hold anything, NaN included.
+    * `translate` (also `serving_default`): every modality, every `has_<name>` (bool [B]) and `seed` -> the mean of every
+      modality given what each row has, through one sample, as `model.translate`.
+    * `encode`: every modality and flag -> `loc` and `scale` [B, D] of `model.subset_posterior`.
+    * `joint_posterior`: every modality and flag -> `weights` [B, S], `loc` and `scale` [B, S, D] of the components.
+    * `generate`: `seed` -> the mean of every modality from the prior.
+    * `fuse`: `loc_<name>` and `scale_<name>` [B, D] of every modality's encoder, flags and `seed` -> `loc` and `scale` as
+      `encode` has them, and every modality as `translate` has it.
+    * `log_likelihood`: every modality and flag, and `seed` -> `log_likelihood` [B], nats, as `model.log_likelihood`.
+
+    What a row does not have may hold anything, NaN included. A row that has nothing has the prior as its posterior, and
+    log-likelihood 0.
 
     Args:
         model: `MultimodalVAE`.
         path: folder of the model's versions; made if need be.
         version: positive integer. Default: the next free one.
+        num_samples: K of `log_likelihood`, default 64.
 
     Returns:
         `pathlib.Path` of the version's folder.
 
     Raises:
-        ValueError: if `path` is a file, or `version` is no positive integer.
+        ValueError: if `path` is a file, `version` or `num_samples` is no positive integer, or a modality's name cannot be
+            that of an input.
         FileExistsError: if that version is there already.
     """
     path = pathlib.Path(path)
     if path.exists() and not path.is_dir():
         raise ValueError(f"`path` must be a folder. Received: path={str(path)!r}, which is a file")
-    if version is not None and (not isinstance(version, int) or version < 1):
+    if version is not None and not is_positive(version):
         raise ValueError(f"`version` must be a positive integer or None. Received: version={version!r}")
+    if not is_positive(num_samples):
+        raise ValueError(f"`num_samples` must be a positive integer. Received: num_samples={num_samples!r}")
+    endpoints = signatures(model, num_samples)
     path.mkdir(parents=True, exist_ok=True)
-    if version is None:
-        version = 1 + max((int(child.name) for child in path.iterdir() if child.name.isdigit()), default=0)
-    target = path / str(version)
-    if target.exists():
-        raise FileExistsError(f"`version` must not exist yet. Received: version={version}, and {target} is there")
+    check_free(path, version)
     aside = pathlib.Path(tempfile.mkdtemp(prefix=".part-", dir=path))
     try:
-        write(model, aside / "model")
-        (aside / "model").rename(target)
+        name = server_name(path)
+        write(model, endpoints, name, aside / "model")
+        files = serving_files.write(aside, name, model, num_samples)
+        target = publish(aside / "model", path, version)
+        for file in files:
+            if file.name == "README.md" or not (path / file.name).exists():
+                os.replace(file, path / file.name)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return target
 
 
-def write(model, path):
-    modalities = [tf.TensorSpec([None, *shape], tf.float32, name=name) for name, shape in model.event_shapes.items()]
-    flags = [tf.TensorSpec([None], tf.bool, name=reading.FLAG + name) for name in model.event_shapes]
-    seed = tf.TensorSpec([None, 2], tf.int32, name="seed")
-    names = [spec.name for spec in modalities + flags]
-
-    def posterior(values):
-        experts, available, _ = model.encode(dict(zip(names, values)))
-        return model.mixture.product(experts, available)
-
-    def translate(*values):
-        q = posterior(values[:-1])
-        return model.decode(q.loc + q.stddev() * noise(values[-1], model.latent_dim))
-
-    def encode(*values):
-        q = posterior(values)
-        return {"loc": q.loc, "scale": q.stddev()}
-
-    def generate(seed):
-        return model.decode(noise(seed, model.latent_dim))
-
+def write(model, endpoints, name, path):
     archive = keras.export.ExportArchive()
     archive.track(model)
-    archive.add_endpoint("translate", translate, input_signature=[*modalities, *flags, seed])
-    archive.add_endpoint("encode", encode, input_signature=[*modalities, *flags])
-    archive.add_endpoint("generate", generate, input_signature=[seed])
+    for signature, (function, specs) in endpoints.items():
+        archive.add_endpoint(signature, function, input_signature=specs)
     archive.write_out(str(path), verbose=False)
+    # The server keeps an executor for each signature it has run, so the default is warmed up besides its namesake.
+    inputs = {signature: specs for signature, (_, specs) in endpoints.items()}
+    inputs["serving_default"] = inputs["translate"]
+    (path / "assets.extra").mkdir()
+    warm_up.write(path / "assets.extra" / "tf_serving_warmup_requests", name, inputs)
 
 
-def noise(seed, latent_dim):
-    """Standard normal [B, D], a row's draw from its own seed [B, 2] alone."""
-    return tf.map_fn(
-        lambda row: tf.random.stateless_normal([latent_dim], row),
-        seed,
-        fn_output_signature=tf.TensorSpec([latent_dim], tf.float32),
-    )
+def publish(folder, path, version):
+    """Renames `folder` to the version, or to the next free one if None, even if another process takes that just now."""
+    while True:
+        target = path / str(version or 1 + max(versions(path), default=0))
+        try:
+            os.rename(folder, target)
+            return target
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                raise
+            check_free(path, version)
+
+
+def versions(path):
+    return {int(child.name) for child in path.iterdir() if re.fullmatch("[0-9]+", child.name)}
+
+
+def check_free(path, version):
+    if version in versions(path):
+        raise FileExistsError(f"`version` must not exist yet. Received: version={version}, which is in {path}")
+
+
+def server_name(path):
+    """The folder's name, in what a URL and a shell take as it is."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", path.resolve().name) or "model"
+
+
+def is_positive(number):
+    return isinstance(number, int) and not isinstance(number, bool) and number > 0

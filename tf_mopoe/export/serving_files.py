@@ -1,0 +1,184 @@
+"""The files beside a model's versions: TF Serving's configuration, and how to call this model."""
+
+from tf_mopoe.inputs import FLAG
+
+MAX_BATCH_SIZE = 128  # rows that the server joins into one batch
+
+MODELS = """\
+model_config_list {{
+  config {{
+    name: "{name}"
+    base_path: "/models/{name}"
+    model_platform: "tensorflow"
+  }}
+}}
+"""
+BATCHING = """\
+# num_batch_threads: the number of cores; batch_timeout_micros: how long a request waits for others to join its batch.
+max_batch_size {{ value: {size} }}
+batch_timeout_micros {{ value: 1000 }}
+max_enqueued_batches {{ value: 100 }}
+num_batch_threads {{ value: 4 }}
+{allowed}
+"""
+MONITORING = """\
+prometheus_config {
+  enable: true
+  path: "/monitoring/prometheus/metrics"
+}
+"""
+README = """\
+# {name}
+
+A multimodal VAE of {modalities} as a SavedModel for TensorFlow Serving: a folder for each version, which holds
+its warm-up requests. Written by `tf_mopoe.export.saved_model`, and loaded and run through TensorFlow's C++ runtime, not by
+TF Serving itself, in that project's tests.
+
+## Start
+
+In this folder:
+
+    docker run --rm -p 8500:8500 -p 8501:8501 -v "$PWD:/models/{name}" tensorflow/serving \\
+        --model_config_file=/models/{name}/models.config \\
+        --monitoring_config_file=/models/{name}/monitoring.config \\
+        --enable_batching --batching_parameters_file=/models/{name}/batching_parameters.txt
+
+gRPC is on port 8500, REST on 8501 (its figures for Prometheus at /monitoring/prometheus/metrics). The three files are
+yours to edit, a later export leaves them as they are. With batching a request may have {size} rows at most. New versions
+are served as soon as they are here.
+
+## Signatures
+
+| signature | takes | gives |
+|---|---|---|
+| `translate` (default) | rows, `seed` | every modality |
+| `encode` | rows | `loc`, `scale` [B, {D}] of q(z given what the row has) |
+| `joint_posterior` | rows | `weights` [B, {S}], `loc`, `scale` [B, {S}, {D}] of its components |
+| `generate` | `seed` | every modality |
+| `fuse` | {parts} [B, {D}], flags, `seed` | `loc`, `scale` [B, {D}], every modality |
+| `log_likelihood` | rows, `seed` | `log_likelihood` [B], nats, from {K} samples a row |
+
+Rows: {rows}, float, and flags: {flags}, bool [B]. Seed: `seed` int32 [B, 2].
+Components, in order: {components}.
+
+Send every input. What a flag tells to be missing may hold anything. The same row with the same seed gives the same result
+in any batch.
+
+## REST
+
+    curl -d '{{"signature_name": "generate", "instances": [[1, 0], [2, 0]]}}' localhost:8501/v1/models/{name}:predict
+    curl -d '{{"signature_name": "generate", "inputs": {{"seed": [[1, 0], [2, 0]]}}}}' localhost:8501/v1/models/{name}:predict
+
+The first has row form, the second column form. A translation from {first} alone, in both:
+
+```python
+import json
+import urllib.request
+
+import numpy as np
+
+columns = {{
+{columns}
+    "seed": np.array([[1, 0], [2, 0]]),
+}}
+columns = {{name: column.tolist() for name, column in columns.items()}}
+
+
+def call(body):
+    request = urllib.request.Request("http://localhost:8501/v1/models/{name}:predict", json.dumps(body).encode())
+    with urllib.request.urlopen(request) as response:
+        return json.load(response)
+
+
+by_column = call({{"signature_name": "translate", "inputs": columns}})["outputs"]  # {{name: rows}}
+rows = [dict(zip(columns, row)) for row in zip(*columns.values())]
+by_row = call({{"signature_name": "translate", "instances": rows}})["predictions"]  # [{{name: row}}, ...]
+```
+
+## gRPC
+
+With `pip install tensorflow-serving-api`:
+
+```python
+import grpc
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+channel = grpc.insecure_channel("localhost:8500", options=[("grpc.max_receive_message_length", -1)])  # default: 4 MB
+stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+
+
+def predict(signature, inputs):
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "{name}"
+    request.model_spec.signature_name = signature
+    for name, value in inputs.items():
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+    response = stub.Predict(request, timeout=30.0)
+    return {{name: tf.make_ndarray(value) for name, value in response.outputs.items()}}
+
+
+rows = {{
+{columns}
+}}
+seed = {{"seed": np.array([[1, 0], [2, 0]], np.int32)}}
+parts = {{
+{part_columns}
+}}
+flags = {{name: value for name, value in rows.items() if name.startswith("has_")}}
+results = {{
+    "encode": predict("encode", rows),
+    "joint_posterior": predict("joint_posterior", rows),
+    "translate": predict("translate", rows | seed),
+    "generate": predict("generate", seed),
+    "fuse": predict("fuse", parts | flags | seed),
+    "log_likelihood": predict("log_likelihood", rows | seed),
+}}
+```
+"""
+
+
+def write(folder, name, model, num_samples):
+    """Writes models.config, batching_parameters.txt, monitoring.config and README.md into `folder`; their paths.
+
+    Args:
+        folder: `pathlib.Path`.
+        name: the model's name on the server.
+        model: `MultimodalVAE`.
+        num_samples: K of the signature `log_likelihood`.
+    """
+    sizes = [2**power for power in range(MAX_BATCH_SIZE.bit_length())]  # the last has to be the largest
+    allowed = "\n".join(f"allowed_batch_sizes: {size}" for size in sizes)
+    texts = {
+        "models.config": MODELS.format(name=name),
+        "batching_parameters.txt": BATCHING.format(size=MAX_BATCH_SIZE, allowed=allowed),
+        "monitoring.config": MONITORING,
+        "README.md": readme(name, model, num_samples),
+    }
+    for file, text in texts.items():
+        (folder / file).write_text(text)
+    return [folder / file for file in texts]
+
+
+def readme(name, model, num_samples):
+    names, latent = list(model.modalities), model.latent_dim
+    subsets = model.mixture.formable_subsets(model.modalities)
+    columns = [f'    "{n}": np.zeros({[2, *shape]}, np.float32),' for n, shape in model.event_shapes.items()]
+    columns += [f'    "{FLAG}{n}": np.array({[n == names[0]] * 2}),' for n in names]
+    parts = [(f"loc_{n}", "zeros") for n in names] + [(f"scale_{n}", "ones") for n in names]
+    return README.format(
+        name=name,
+        modalities=", ".join(names),
+        size=MAX_BATCH_SIZE,
+        D=latent,
+        S=len(subsets),
+        K=num_samples,
+        rows=", ".join(f"`{n}` [{', '.join(['B', *map(str, shape)])}]" for n, shape in model.event_shapes.items()),
+        flags=", ".join(f"`{FLAG}{n}`" for n in names),
+        parts=", ".join(f"`{part}`" for part, _ in parts),
+        components=", ".join("(" + " and ".join(subset) + ")" for subset in subsets),
+        first=names[0],
+        columns="\n".join(columns),
+        part_columns="\n".join(f'    "{part}": np.{fill}({[2, latent]}, np.float32),' for part, fill in parts),
+    )

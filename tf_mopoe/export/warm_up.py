@@ -1,0 +1,48 @@
+"""Requests that TF Serving replays when it loads a version, so that the first client does not wait."""
+
+import numpy as np
+import tensorflow as tf
+
+
+def write(path, name, signatures):
+    """Writes a TFRecord of one `PredictionLog` a signature, a row of zeros (and unit scales) each.
+
+    The messages are written field by field: tensorflow-serving-api, which has their classes, pins TensorFlow's version,
+    and an export should not need it. The tests read them with those classes.
+
+    Args:
+        path: the file, `<version>/assets.extra/tf_serving_warmup_requests`.
+        name: the model's name on the server.
+        signatures: {name: list of `tf.TensorSpec`}.
+    """
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for signature, specs in signatures.items():
+            writer.write(prediction_log(name, signature, {spec.name: example(spec) for spec in specs}))
+
+
+def example(spec):
+    """One row for an input: every modality is there."""
+    ones = spec.dtype == tf.bool or spec.name.startswith("scale_")
+    return np.full([1, *spec.shape[1:]], 1 if ones else 0, spec.dtype.as_numpy_dtype)
+
+
+def prediction_log(name, signature, inputs):
+    """A `tensorflow.serving.PredictionLog` of a `PredictRequest`, bytes."""
+    request = field(1, field(1, name.encode()) + field(3, signature.encode()))  # model_spec: name, signature_name
+    for key, value in inputs.items():
+        tensor = tf.make_tensor_proto(value).SerializeToString()
+        request += field(2, field(1, key.encode()) + field(2, tensor))  # inputs, a map
+    return field(6, field(1, request))  # predict_log, its request
+
+
+def field(number, payload):
+    """A length-delimited field of a protocol buffer."""
+    return varint(number << 3 | 2) + varint(len(payload)) + payload
+
+
+def varint(value):
+    head = bytearray()
+    while value > 127:
+        head.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*head, value])

@@ -1,0 +1,38 @@
+"""Exports a trained run for serving: a SavedModel for TF Serving, and the encoders for devices if asked for.
+
+    python -m trainers.export --run=runs/digits
+    python -m trainers.export --run=runs/digits --edge=runs/digits/edge --quantization=float16
+
+Leaves the next version in <run>/saved_model/, and beside it how to serve and call it.
+"""
+
+import pathlib
+
+import keras
+from absl import app, flags
+
+from tf_mopoe import export
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("run", None, "The run's folder, as trainers.train left it.", required=True)
+flags.DEFINE_string("out", None, "Folder of the SavedModel's versions. Default: <run>/saved_model.")
+flags.DEFINE_integer("version", None, "Version. Default: the next free one.", lower_bound=1)
+flags.DEFINE_integer("num_samples", 64, "Importance samples of the signature log_likelihood.", lower_bound=1)
+flags.DEFINE_string("edge", None, "Folder of the encoders for devices (.tflite). Default: none are made.")
+flags.DEFINE_enum("quantization", None, ["float16", "dynamic", "int8"], "Of the encoders. Default: float32.")
+
+
+def main(_):
+    run = pathlib.Path(FLAGS.run)
+    if not (run / "model.keras").exists():
+        raise app.UsageError(f"--run needs the folder of a finished training. Received: {run}, without model.keras")
+    model = keras.models.load_model(run / "model.keras")
+    out = pathlib.Path(FLAGS.out or run / "saved_model")
+    print(f"SavedModel: {export.saved_model(model, out, FLAGS.version, FLAGS.num_samples)}, to be served as in {out}")
+    if FLAGS.edge:
+        files = export.tflite_encoders(model, FLAGS.edge, FLAGS.quantization)
+        print("Encoders: " + ", ".join(str(path) for path in files.values()))
+
+
+if __name__ == "__main__":
+    app.run(main)
