@@ -28,7 +28,8 @@ setup(
         "eval": ["matplotlib>=3.8", "scikit-learn>=1.4"],  # linear probe, latent mixture, t-SNE, figures
         "datasets": ["scikit-image>=0.22", "scipy>=1.11"],  # PolyMNIST's default backgrounds; SVHN's files
         "train": ["matplotlib>=3.8", "tensorboard>=2.18"],  # pictures and TensorBoard logs of the trainers
-        "test": ["pytest>=8.0", "ruff>=0.6", "setuptools>=68", "wheel"],
+        "serving": ["tensorflow-serving-api>=2.18"],  # the gRPC client; an export needs nothing of it
+        "test": ["pytest>=8.0", "ruff>=0.6", "setuptools>=68", "tensorflow-serving-api>=2.18", "wheel"],
     },
     classifiers=[
         "Development Status :: 3 - Alpha",

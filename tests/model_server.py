@@ -89,11 +89,12 @@ def main(folder):
     version = pathlib.Path(folder) / str(versions(folder)[-1])
     runtime, name = c_api.Runtime(version), pathlib.Path(folder).name
     c_api.replay(runtime, version)
-    rpc, port = rpc_server(runtime, name)
+    rpc, port = rpc_server(runtime, name)  # serves as long as it is referred to
     rest = rest_server(runtime, name)
-    assert not hasattr(sys.modules["tensorflow"], "function") and "keras" not in sys.modules
+    c_api.check_imports()
     print(port, rest.server_port, flush=True)
     rest.serve_forever()
+    rpc.stop(None)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ def saved_model(model, path, version=None, num_samples=64):
 
     All is written aside first and then renamed: no half of it is ever under that name. Beside the versions:
     models.config, batching_parameters.txt and monitoring.config, each only if it is not there yet (they are the user's to
-    edit), and README.md, which tells how to serve and call this export. The model's name on the server is the folder's (`_` for
-    what is no letter, digit, `_`, `.` or `-`).
+    edit), and README.md, which tells how to serve and call this export. The model's name on the server is the folder's, with
+    `_` for what is no letter, digit, `_`, `.` or `-`.
 
     Signatures. Every input and output has a leading batch axis, a row's outputs depend on that row alone, and every input
     has to be sent. A row's draws come from its `seed` (int32 [B, 2]); `[s, 0]` draws what the model's method of that name

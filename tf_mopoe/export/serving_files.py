@@ -66,8 +66,9 @@ in any batch.
 
 ## REST
 
-    curl -d '{{"signature_name": "generate", "instances": [[1, 0], [2, 0]]}}' localhost:8501/v1/models/{name}:predict
-    curl -d '{{"signature_name": "generate", "inputs": {{"seed": [[1, 0], [2, 0]]}}}}' localhost:8501/v1/models/{name}:predict
+    url=http://localhost:8501/v1/models/{name}:predict
+    curl -d '{{"signature_name": "generate", "instances": [[1, 0], [2, 0]]}}' $url
+    curl -d '{{"signature_name": "generate", "inputs": {{"seed": [[1, 0], [2, 0]]}}}}' $url
 
 The first has row form, the second column form. A translation from {first} alone, in both:
 
