@@ -109,6 +109,28 @@ def test_every_input_and_output_has_a_leading_batch_axis_and_known_sizes(signatu
             assert tensor.shape[0] is None and None not in tensor.shape[1:], name
 
 
+def test_every_weight_is_saved_once(exported):
+    model, path = exported
+    shapes = tf.train.load_checkpoint(str(path / "variables" / "variables")).get_variable_to_shape_map()
+    shapes = [shape for name, shape in shapes.items() if name.endswith("VARIABLE_VALUE")]
+    weights = [w for part in (*model.encoders.values(), *model.decoders.values()) for w in part.weights]
+    assert sorted(shapes) == sorted(list(weight.shape) for weight in weights)
+
+
+def test_lookup_tables_go_along(tmp_path):
+    layers = keras.layers
+    numbers = layers.Lambda(lambda x: tf.cast(tf.round(x), tf.int64))
+    network = keras.Sequential(
+        [keras.Input((3,)), numbers, layers.IntegerLookup(vocabulary=[1, 2, 3]), layers.Embedding(5, 4)]
+    )
+    decoder = mopoe.Decoder(mopoe.networks.mlp_decoder(3, 2, (4,)), mopoe.likelihoods.Normal())
+    model = mopoe.MultimodalVAE({"x": mopoe.GaussianEncoder(network, 2)}, {"x": decoder})
+    x = np.array([[1, 2, 3], [3, 3, 7]], np.float32)
+    encode = tf.saved_model.load(str(export.saved_model(model, tmp_path / "m"))).signatures["encode"]
+    out = encode(x=tf.constant(x), has_x=tf.constant([True, True]))
+    np.testing.assert_allclose(out["loc"], model.subset_posterior({"x": x}).loc, rtol=1e-5, atol=1e-6)
+
+
 def test_names_that_cannot_be_inputs(tmp_path):
     for name in ("seed", "loc", "_x"):
         encoder = mopoe.GaussianEncoder(mopoe.networks.mlp_encoder(3, (4,)), 2)

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 
 import keras
+import tensorflow as tf
 
 from tf_mopoe.export import serving_files, warm_up
 from tf_mopoe.export.signatures import signatures
@@ -77,7 +78,11 @@ def saved_model(model, path, version=None, num_samples=64):
 
 def write(model, endpoints, name, path):
     archive = keras.export.ExportArchive()
-    archive.track(model)
+    # What endpoints use is saved without `track`, all but lookup tables. Were the model tracked as the Keras layer it is,
+    # every weight would be saved twice.
+    holder = tf.Module()
+    holder.model = model
+    archive.track(holder)
     for signature, (function, specs) in endpoints.items():
         archive.add_endpoint(signature, function, input_signature=specs)
     archive.write_out(str(path), verbose=False)
