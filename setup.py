@@ -29,7 +29,8 @@ setup(
         "datasets": ["scikit-image>=0.22", "scipy>=1.11"],  # PolyMNIST's default backgrounds; SVHN's files
         "train": ["matplotlib>=3.8", "tensorboard>=2.18"],  # pictures and TensorBoard logs of the trainers
         "serving": ["tensorflow-serving-api>=2.18"],  # the gRPC client; an export needs nothing of it
-        "test": ["pytest>=8.0", "ruff>=0.6", "setuptools>=68", "tensorflow-serving-api>=2.18", "wheel"],
+        "edge": ["ai-edge-litert>=1.2"],  # runs the .tflite files; their export checks them with it
+        "test": ["pytest>=8.0", "ruff>=0.6", "setuptools>=68", "wheel"],  # besides all of the above
     },
     classifiers=[
         "Development Status :: 3 - Alpha",

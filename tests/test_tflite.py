@@ -1,0 +1,258 @@
+"""Encoders on devices: .tflite files, run without TensorFlow, against Keras."""
+
+import json
+import pathlib
+import sys
+
+import keras
+import numpy as np
+import on_device
+import pytest
+import small
+import tensorflow as tf
+from keras import layers
+
+import tf_mopoe as mopoe
+from tf_mopoe import export
+from tf_mopoe.networks import celeba, digits, mnist_svhn_text, polymnist
+
+QUANTIZATIONS = (None, "float16", "dynamic", "int8")
+
+
+def log_mel_network():
+    """Convolutions on log-mels: the project's own network for them is dense."""
+    convolution = {"strides": 2, "padding": "same", "activation": "relu"}
+    return keras.Sequential(
+        [keras.Input(digits.SPEECH), layers.Conv2D(8, 3, **convolution), layers.Conv2D(16, 3, **convolution)]
+    )
+
+
+# Every network that the project ships, and one for log-mels.
+NETWORKS = {
+    "table": ((7,), lambda: mopoe.networks.mlp_encoder(7)),
+    "picture": (digits.IMAGE, digits.image_encoder),
+    "speech": (digits.SPEECH, digits.speech_encoder),
+    "word": (digits.WORD, digits.word_encoder),
+    "log_mel": (digits.SPEECH, log_mel_network),
+    "mnist": (mnist_svhn_text.MNIST, mnist_svhn_text.mnist_encoder),
+    "svhn": (mnist_svhn_text.SVHN, mnist_svhn_text.svhn_encoder),
+    "text": (mnist_svhn_text.TEXT, mnist_svhn_text.text_encoder),
+    "view": (polymnist.VIEW, polymnist.encoder),
+    "face": (celeba.IMAGE, celeba.image_encoder),
+    "attributes": (celeba.TEXT, celeba.text_encoder),
+}
+EVERY_KIND = ("table", "speech", "log_mel", "svhn", "text")  # dense and convolutional, for what all share
+# The largest errors of loc and scale over all of these. float32 and float16: what issue 4 asks. Quantized: what was
+# measured (0.005 and 0.02 with TensorFlow 2.21 and LiteRT 2.3), and as much again.
+BOUNDS = {None: 1e-5, "float16": 1e-3, "dynamic": 0.01, "int8": 0.04}
+
+
+def model_of(networks, latent_dim=4):
+    """A model with these encoders, and the smallest decoders."""
+    encoders = {name: mopoe.GaussianEncoder(make(), latent_dim) for name, (_, make) in networks.items()}
+    decoders = {
+        name: mopoe.Decoder(mopoe.networks.mlp_decoder(shape, latent_dim, (1,)), mopoe.likelihoods.Normal())
+        for name, (shape, _) in networks.items()
+    }
+    return mopoe.MultimodalVAE(encoders, decoders, joint_posterior="mmvae")
+
+
+def rows_of(model, count=16, seed=0):
+    rng = np.random.default_rng(seed)
+    return {name: rng.random((count, *shape), np.float32) for name, shape in model.event_shapes.items()}
+
+
+@pytest.fixture(scope="module")
+def every_network(tmp_path_factory):
+    """The model, its rows, the folder of the files, and (loc, scale) as a device gives them."""
+    folder = tmp_path_factory.mktemp("edge")
+    model = model_of(NETWORKS)
+    kinds = model_of({name: NETWORKS[name] for name in EVERY_KIND})
+    for name, encoder in kinds.encoders.items():
+        encoder.set_weights(model.encoders[name].get_weights())
+    rows, given = rows_of(model), {}
+    for quantization in QUANTIZATIONS:
+        some = model if quantization in (None, "int8") else kinds
+        export.tflite_encoders(
+            some, folder / str(quantization), quantization, {name: rows[name] for name in some.modalities}
+        )
+        given |= {f"{quantization}/{name}": rows[name] for name in some.modalities}
+    return model, rows, folder, on_device.encode(folder, given)
+
+
+@pytest.mark.parametrize("quantization", QUANTIZATIONS)
+def test_every_network_of_the_project_without_tensorflow(every_network, quantization):
+    model, rows, _, made = every_network
+    errors = {}
+    for key in (key for key in made if key.startswith(f"{quantization}/")):
+        name = key.split("/")[1]
+        expert, (loc, scale) = model.encoders[name](rows[name]), made[key]
+        errors[name] = max(np.abs(loc - expert.loc).max(), np.abs(scale - expert.stddev()).max())
+    assert len(errors) == len(NETWORKS if quantization in (None, "int8") else EVERY_KIND)
+    assert max(errors.values()) < BOUNDS[quantization], errors
+
+
+def test_the_files_hold_the_weights_and_no_more(every_network):
+    model, _, folder, _ = every_network
+    for quantization, bytes_each in ((None, 4), ("float16", 2), ("dynamic", 1), ("int8", 1)):
+        for name in ("speech", "svhn"):
+            size = (folder / str(quantization) / f"{name}.tflite").stat().st_size
+            weights = bytes_each * model.encoders[name].count_params()
+            assert weights <= size < 1.1 * weights + 15000  # scales for each channel, and what to do
+
+
+def test_the_json_says_what_goes_in_and_comes_out(every_network):
+    model, rows, folder, _ = every_network
+    assert json.loads((folder / "int8" / "svhn.json").read_text()) == {
+        "modality": "svhn",
+        "signature": "encode",
+        "input": {
+            "name": "svhn",
+            "shape": [None, 32, 32, 3],
+            "dtype": "float32",
+            "range": [float(rows["svhn"].min()), float(rows["svhn"].max())],
+        },
+        "outputs": {"loc": [None, 4], "scale": [None, 4]},
+        "latent_dim": 4,
+        "quantization": "int8",
+        "fusion": {"modalities": list(model.modalities), "prior_expert": "none"},
+        "tf_mopoe": mopoe.__version__,
+    }
+
+
+def test_devices_encode_and_a_server_without_tensorflow_fuses(tmp_path):
+    model = small.model()
+    inputs = small.with_missing(small.rows(9))
+    export.tflite_encoders(model, tmp_path)
+    np.savez(tmp_path / "inputs.npz", **inputs)
+    on_device.run(
+        """
+import json
+import pathlib
+import sys
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+from fusion import fuse
+
+inputs, experts = dict(np.load("inputs.npz")), {}
+rule = json.load(open("image.json"))["fusion"]
+for name in rule["modalities"]:  # NaN in the rows that lack it goes through the encoder and stays there
+    experts[name] = Interpreter(model_path=name + ".tflite").get_signature_runner("encode")(**{name: inputs[name]})
+loc, scale = fuse(experts, has={name: inputs["has_" + name] for name in experts}, **rule)
+np.savez("fused.npz", loc=loc, scale=scale)
+""",
+        tmp_path,
+    )
+    q = model.subset_posterior(inputs)
+    with np.load(tmp_path / "fused.npz") as fused:
+        np.testing.assert_allclose(fused["loc"], q.loc, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(fused["scale"], q.stddev(), rtol=1e-5, atol=1e-5)
+
+
+def test_int8_keeps_small_scales(tmp_path):
+    # Scales from 0.001 to 1: in 8 bits and even steps, 0.001 would be 0, and an expert of infinite precision.
+    model = small.model(("sensor",), latent_dim=1)
+    encoder = model.encoders["sensor"]
+    network, heads = encoder.network, [encoder.loc_head, encoder.log_variance_head]
+    network.set_weights([np.eye(7, 8, dtype=np.float32), np.zeros(8, np.float32)])
+    for head in heads:
+        head.set_weights([np.eye(8, 1, dtype=np.float32), np.zeros(1, np.float32)])
+    heads[1].set_weights([np.eye(8, 1, dtype=np.float32) * 2 * np.log(1e-3), np.zeros(1, np.float32)])
+    rows = {"sensor": np.linspace(0, 1, 101, dtype=np.float32)[:, None] * np.eye(1, 7, dtype=np.float32)}
+    export.tflite_encoders(model, tmp_path, "int8", rows)
+    _, scale = on_device.encode(tmp_path, rows | {"sensor": rows["sensor"]})["sensor"]
+    # Half a step of the input, 1 / 510 (the features' step is as large), is 1.4 % of the scale here; three of them.
+    np.testing.assert_allclose(np.log(scale[:, 0]), np.log(1e-3) * rows["sensor"][:, 0], atol=3 * 0.0136)
+
+
+def test_recurrent_networks_must_be_unrolled(tmp_path):
+    def gru():
+        return keras.Sequential([keras.Input((5, 3)), layers.GRU(6, name="gru")])
+
+    model = model_of({"table": NETWORKS["table"], "walk": ((5, 3), gru)})
+    with pytest.raises(ValueError, match=r"encoders\['walk'\] must be .* at tf.TensorList.*need unroll=True"):
+        export.tflite_encoders(model, tmp_path / "edge")
+    assert not (tmp_path / "edge").exists()  # the other's file neither
+    model.encoders["walk"].network.get_layer("gru").unroll = True
+    export.tflite_encoders(model, tmp_path / "edge")
+    x = rows_of(model)["walk"]
+    loc, _ = on_device.encode(tmp_path / "edge", {"walk": x})["walk"]
+    np.testing.assert_allclose(loc, model.encoders["walk"](x).loc, atol=1e-5)
+
+
+def test_mixed_precision_becomes_float32(tmp_path):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    model = small.model(("sensor",))
+    keras.config.set_dtype_policy("float32")
+    copy = small.model(("sensor",), seed=1)
+    copy.set_weights(model.get_weights())
+    export.tflite_encoders(model, tmp_path)
+    x = small.rows(9)["sensor"]
+    loc, _ = on_device.encode(tmp_path, {"sensor": x})["sensor"]
+    np.testing.assert_allclose(loc, copy.encoders["sensor"](x).loc, atol=1e-5)
+    assert np.abs(loc - model.encoders["sensor"](x).loc).max() > 1e-4  # 8 bits of mantissa
+
+
+def test_rows_that_lack_a_modality_are_no_representatives(tmp_path):
+    model = small.model()
+    export.tflite_encoders(model, tmp_path, "int8", small.with_missing(small.rows(60)))
+    low, high = json.loads((tmp_path / "image.json").read_text())["input"]["range"]
+    assert 0.0 <= low < high <= 1.0
+
+
+def test_errors_say_what_is_wrong(tmp_path, monkeypatch):
+    model, rows = small.model(), small.rows(4)
+    (tmp_path / "file").write_text("")
+    for given, message in (
+        ((model, tmp_path / "file"), "`path` must be a folder. Received: .*which is a file"),
+        ((model, tmp_path, "int4"), "`quantization` must be None, .* Received: quantization='int4'"),
+        ((model, tmp_path, "int8"), "`representative` must hold rows of every modality .* Received: None"),
+        (
+            (model, tmp_path, "int8", {"word": rows["word"]}),
+            "`representative` must .* Received: {'image': 0, 'word': 4",
+        ),
+        ((model, tmp_path, None, {"word": rows["image"]}), "`word` must have shape"),
+        ((model, tmp_path, None, rows | {"image": rows["image"] * np.nan}), "`image` must be finite"),
+        ((model_of({"höhe": NETWORKS["table"]}), tmp_path), "name must be of a-z, .* Received: 'höhe'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            export.tflite_encoders(*given)
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    with pytest.raises(ImportError, match=r"needs ai-edge-litert .pip install tf_mopoe\[edge\]"):
+        export.tflite_encoders(model, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_file_without_weights_is_not_written(tmp_path, monkeypatch):
+    def through_tf_saved_model(encoder, name, shape, *_):
+        function = tf.function(lambda x: {"loc": encoder(x).loc, "scale": encoder(x).stddev()})
+        signature = function.get_concrete_function(tf.TensorSpec([None, *shape], tf.float32, name=name))
+        tf.saved_model.save(encoder, tmp_path / "saved", signatures={"encode": signature})
+        return tf.lite.TFLiteConverter.from_saved_model(str(tmp_path / "saved"), signature_keys=["encode"]).convert()
+
+    monkeypatch.setattr(sys.modules["tf_mopoe.export.tflite"], "convert", through_tf_saved_model)
+    with pytest.raises(ValueError, match=r"file of encoders\['sensor'\] must give what the encoder gives"):
+        export.tflite_encoders(small.model(("sensor",)), tmp_path / "edge")
+    assert not (tmp_path / "edge").exists()
+
+
+def test_files_are_replaced_whole(tmp_path, monkeypatch):
+    model = small.model(("sensor",))
+    export.tflite_encoders(model, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert sorted(before) == ["fusion.py", "sensor.json", "sensor.tflite"]
+    other = small.model(("sensor",), hidden_units=(9,))
+    written = pathlib.Path.write_bytes
+
+    def full(path, content):
+        written(path, content[: len(content) // 2])
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(pathlib.Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        export.tflite_encoders(other, tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    monkeypatch.undo()
+    export.tflite_encoders(other, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(before)
+    assert (tmp_path / "sensor.tflite").read_bytes() != before["sensor.tflite"]

@@ -1,0 +1,114 @@
+"""What the encoders of a run cost on a device, and what their quantization does to the task, as Markdown.
+
+    python -m trainers.edge_table --run=saved_models/digits
+
+The .tflite files' sizes, and the median time of one run of 1 and of 32 rows (LiteRT, one thread of this machine); then the
+measures of `tf_mopoe.evaluation` with every encoder run as its .tflite file in place of the model's own.
+"""
+
+import json
+import pathlib
+import tempfile
+import time
+
+import keras
+import numpy as np
+import tensorflow_probability as tfp
+from absl import app, flags
+
+from tf_mopoe import evaluation, export
+from trainers import experiments
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("run", None, "The run's folder, or a record of one.", required=True)
+flags.DEFINE_string("out", None, "Folder to keep the files in: <out>/<quantization>/. Default: they are not kept.")
+flags.DEFINE_integer("representative_rows", 300, "Training rows for the ranges of int8.", lower_bound=1)
+flags.DEFINE_integer("probe_rows", 500, "Training rows of the linear probe.", lower_bound=1)
+flags.DEFINE_integer("repeats", 200, "Runs of which the median is taken.", lower_bound=1)
+flags.DEFINE_integer("seed", 0, "Seed of the pairing and of the draws.")
+
+QUANTIZATIONS = {"float32": None, "float16": "float16", "dynamic": "dynamic", "int8": "int8"}
+
+
+def main(_):
+    run = pathlib.Path(FLAGS.run)
+    experiment = experiments.make(json.loads((run / "flags.json").read_text()))
+    model = keras.models.load_model(run / "model.keras")
+    classifiers = {path.stem: keras.models.load_model(path) for path in sorted((run / "classifiers").glob("*.keras"))}
+    splits = [rows_of(experiment, split) for split in ("train", "test")]
+    some = {name: x[: FLAGS.representative_rows] for name, x in splits[0][0].items()}
+    costs, harms = [], []
+    with tempfile.TemporaryDirectory() as aside:
+        for title, quantization in QUANTIZATIONS.items():
+            files = export.tflite_encoders(model, pathlib.Path(FLAGS.out or aside) / title, quantization, some)
+            for name, file in files.items():
+                times = [1e3 * seconds(file, name, splits[1][0][name][:rows]) for rows in (1, 32)]
+                cells = [f"{file.stat().st_size / 1e3:.0f}", *(f"{milliseconds:.3f}" for milliseconds in times)]
+                costs.append([name, title, *cells])
+            harms.append([title, *harm(model, files, splits, classifiers | experiment.readers)])
+    print("\n" + table(["encoder", "numbers", "size, kB", "1 row, ms", "32 rows, ms"], costs))
+    pairs = [f"{given} to {target}" for given, target in single_pairs(model, classifiers | experiment.readers)]
+    print(table(["numbers", *(f"linear accuracy, {name}" for name in model.modalities), *pairs], harms))
+
+
+def rows_of(experiment, split):
+    rows, labels = experiments.load(experiment, split, seed=FLAGS.seed)
+    return rows[:], labels
+
+
+def on_device(file, name):
+    """An encoder that runs its .tflite file: x [B, E] -> `tfd.MultivariateNormalDiag`."""
+    encode = runner(file)
+
+    def encoder(x, training=False):
+        made = encode(**{name: np.asarray(x)})
+        return tfp.distributions.MultivariateNormalDiag(made["loc"], made["scale"])
+
+    return encoder
+
+
+def runner(file):
+    from ai_edge_litert.interpreter import Interpreter
+
+    return Interpreter(model_path=str(file), num_threads=1).get_signature_runner("encode")
+
+
+def seconds(file, name, x):
+    """Median time of encoding x [B, E]."""
+    encode = runner(file)
+    times = []
+    for _ in range(FLAGS.repeats + 5):
+        began = time.perf_counter()
+        encode(**{name: x})
+        times.append(time.perf_counter() - began)
+    return float(np.median(times[5:]))  # the first ones set the shapes
+
+
+def harm(model, files, splits, readers):
+    """Linear accuracy of each modality's latent, and coherence of each pair, with the encoders on a device."""
+    (train, train_labels), (test, labels) = splits
+    own = dict(model.encoders)
+    model.encoders.update({name: on_device(file, name) for name, file in files.items()})
+    try:
+        accuracy = evaluation.linear_accuracy(
+            model, train, train_labels, test, labels, FLAGS.probe_rows, seed=FLAGS.seed
+        )
+        coherence = evaluation.conditional_coherence(model, test, labels, readers, sizes=[1], seed=FLAGS.seed)
+    finally:
+        model.encoders.update(own)
+    values = [accuracy[(name,)] for name in model.modalities]
+    values += [coherence[(given,), target] for given, target in single_pairs(model, readers)]
+    return [f"{value:.3f}" for value in values]
+
+
+def single_pairs(model, readers):
+    return [(given, to) for given in model.modalities for to in model.modalities if to != given and to in readers]
+
+
+def table(titles, rows):
+    lines = [titles, ["---"] * len(titles), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+if __name__ == "__main__":
+    app.run(main)
