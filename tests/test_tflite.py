@@ -42,9 +42,9 @@ NETWORKS = {
     "attributes": (celeba.TEXT, celeba.text_encoder),
 }
 EVERY_KIND = ("table", "speech", "log_mel", "svhn", "text")  # dense and convolutional, for what all share
-# The largest errors of loc and scale over all of these. float32 and float16: what issue 4 asks. Quantized: what was
-# measured (0.005 and 0.02 with TensorFlow 2.21 and LiteRT 2.3), and as much again.
-BOUNDS = {None: 1e-5, "float16": 1e-3, "dynamic": 0.01, "int8": 0.04}
+# The largest errors of loc (up to 1.3 here) and scale over all of these. float32 and float16: what was asked. Quantized:
+# what was measured, 0.007 and 0.015 (TensorFlow 2.21, LiteRT 2.3; 8 bits are steps of 1 / 255 of a range), and some more.
+BOUNDS = {None: 1e-5, "float16": 1e-3, "dynamic": 0.015, "int8": 0.03}
 
 
 def model_of(networks, latent_dim=4):
@@ -66,6 +66,7 @@ def rows_of(model, count=16, seed=0):
 def every_network(tmp_path_factory):
     """The model, its rows, the folder of the files, and (loc, scale) as a device gives them."""
     folder = tmp_path_factory.mktemp("edge")
+    keras.utils.set_random_seed(0)
     model = model_of(NETWORKS)
     kinds = model_of({name: NETWORKS[name] for name in EVERY_KIND})
     for name, encoder in kinds.encoders.items():

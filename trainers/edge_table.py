@@ -22,12 +22,11 @@ from trainers import experiments
 FLAGS = flags.FLAGS
 flags.DEFINE_string("run", None, "The run's folder, or a record of one.", required=True)
 flags.DEFINE_string("out", None, "Folder to keep the files in: <out>/<quantization>/. Default: they are not kept.")
+flags.DEFINE_list("numbers", ["float32", "float16", "dynamic", "int8"], "Which of these.")
 flags.DEFINE_integer("representative_rows", 300, "Training rows for the ranges of int8.", lower_bound=1)
 flags.DEFINE_integer("probe_rows", 500, "Training rows of the linear probe.", lower_bound=1)
 flags.DEFINE_integer("repeats", 200, "Runs of which the median is taken.", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "Seed of the pairing and of the draws.")
-
-QUANTIZATIONS = {"float32": None, "float16": "float16", "dynamic": "dynamic", "int8": "int8"}
 
 
 def main(_):
@@ -39,7 +38,8 @@ def main(_):
     some = {name: x[: FLAGS.representative_rows] for name, x in splits[0][0].items()}
     costs, harms = [], []
     with tempfile.TemporaryDirectory() as aside:
-        for title, quantization in QUANTIZATIONS.items():
+        for title in FLAGS.numbers:
+            quantization = None if title == "float32" else title
             files = export.tflite_encoders(model, pathlib.Path(FLAGS.out or aside) / title, quantization, some)
             for name, file in files.items():
                 times = [1e3 * seconds(file, name, splits[1][0][name][:rows]) for rows in (1, 32)]
