@@ -181,6 +181,25 @@ def test_recurrent_networks_must_be_unrolled(tmp_path):
     np.testing.assert_allclose(loc, model.encoders["walk"](x).loc, atol=1e-5)
 
 
+def test_a_subclassed_network_with_batch_normalisation(tmp_path):
+    class Network(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.parts = [layers.Conv2D(4, 3), layers.BatchNormalization(), layers.MaxPooling2D(), layers.Dropout(0.5)]
+
+        def call(self, x, training=False):
+            for part in self.parts:
+                x = part(x, training=training)
+            return x
+
+    model = model_of({"picture": (digits.IMAGE, Network)})
+    x = rows_of(model)["picture"]
+    model.encoders["picture"](x, training=True)  # moves the normalisation's averages
+    export.tflite_encoders(model, tmp_path)
+    loc, _ = on_device.encode(tmp_path, {"picture": x})["picture"]
+    np.testing.assert_allclose(loc, model.encoders["picture"](x).loc, atol=1e-5)
+
+
 def test_mixed_precision_becomes_float32(tmp_path):
     keras.config.set_dtype_policy("mixed_bfloat16")
     model = small.model(("sensor",))
@@ -231,7 +250,7 @@ def test_a_file_without_weights_is_not_written(tmp_path, monkeypatch):
         tf.saved_model.save(encoder, tmp_path / "saved", signatures={"encode": signature})
         return tf.lite.TFLiteConverter.from_saved_model(str(tmp_path / "saved"), signature_keys=["encode"]).convert()
 
-    monkeypatch.setattr(sys.modules["tf_mopoe.export.tflite"], "convert", through_tf_saved_model)
+    monkeypatch.setattr(export.tflite.encoder_file, "convert", through_tf_saved_model)
     with pytest.raises(ValueError, match=r"file of encoders\['sensor'\] must give what the encoder gives"):
         export.tflite_encoders(small.model(("sensor",)), tmp_path / "edge")
     assert not (tmp_path / "edge").exists()

@@ -1,0 +1,102 @@
+"""One encoder as the bytes of a .tflite file, run against the encoder before it is let out."""
+
+import json
+import math
+import re
+import tempfile
+import warnings
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+# The largest error of a converted file on a few rows, as a share of what the encoder gives there (both as roots of mean
+# squares). What passes may still be of little use with "int8": measure it (docs/edge.md).
+TOLERANCES = {None: 1e-4, "float16": 1e-2, "dynamic": 0.2, "int8": 0.2}
+
+
+def converted(encoder, name, shape, quantization, rows):
+    """The file's bytes.
+
+    Args:
+        encoder: built `GaussianEncoder` of x [B, *shape].
+        name: the modality's; its input's in the file.
+        quantization: see `tflite_encoders`.
+        rows: float32 [N, *shape], for the ranges of "int8" and for the check; or None.
+
+    Raises:
+        ValueError: if it cannot be converted, or gives something else than the encoder.
+        ImportError: without ai-edge-litert.
+    """
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError as error:
+        raise ImportError("tflite_encoders needs ai-edge-litert (pip install tf_mopoe[edge])") from error
+    encoder = in_float32(encoder, shape)
+    content = convert(encoder, name, shape, quantization, rows)
+    x = np.random.default_rng(0).random((4, *shape), np.float32) if rows is None else rows[:32]
+    made = Interpreter(model_content=content).get_signature_runner("encode")(**{name: x})
+    check(made, encoder(tf.constant(x), training=False), name, quantization)
+    return content
+
+
+def in_float32(encoder, shape):
+    """The encoder, or a copy in float32 of one in mixed precision, which LiteRT's operations do not know."""
+    if encoder.network.compute_dtype == "float32":
+        return encoder
+    config = re.sub(r'"(mixed_)?b?float16"', '"float32"', json.dumps(encoder.get_config()))
+    copy = encoder.from_config(json.loads(config))
+    copy.build((None, *shape))
+    copy.set_weights(encoder.get_weights())
+    return copy
+
+
+def convert(encoder, name, shape, quantization, rows):
+    """The bytes of the .tflite."""
+
+    def encode(x):
+        features = encoder.features(x, training=False)
+        # The same as exp. The int8 converter would put that into 8 bits too, and round a small scale to 0.
+        scale = tf.pow(math.e, 0.5 * encoder.log_variance_head(features))
+        return {"loc": encoder.loc_head(features), "scale": scale}
+
+    archive = keras.export.ExportArchive()
+    archive.track(encoder)
+    spec = tf.TensorSpec([None, *shape], tf.float32, name=name)
+    archive.add_endpoint("encode", encode, input_signature=[spec])
+    with tempfile.TemporaryDirectory() as folder:
+        archive.write_out(folder, verbose=False)
+        # Other ways to the converter, such as from_concrete_functions, leave out the weights without a word.
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["encode"])
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        if quantization is not None:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if quantization == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        if quantization == "int8":
+            converter.target_spec.supported_ops.insert(0, tf.lite.OpsSet.TFLITE_BUILTINS_INT8)
+            converter.representative_dataset = lambda: ({name: row[None]} for row in rows)
+        try:
+            with warnings.catch_warnings():  # of the converter, that a part of its own is deprecated
+                warnings.filterwarnings("ignore", r"\s*Warning: tf.lite.Interpreter is deprecated", UserWarning)
+                return converter.convert()
+        except Exception as error:  # of a class that TensorFlow does not make public
+            stopped = sorted(set(re.findall(r"'(tf\.\w+)' op", str(error)))) or [str(error)]
+            raise ValueError(
+                f"encoders[{name!r}] must be a network of LiteRT's built-in operations, for any number of rows. Received: "
+                f"one whose conversion stopped at {', '.join(stopped)}. Recurrent layers need unroll=True (setting "
+                "`layer.unroll = True` on a trained one will do), or another network in their place, such as "
+                "convolutions"
+            ) from error
+
+
+def check(made, expert, name, quantization):
+    """Raises unless `made`, the file's loc and scale, are the encoder's: a file may be without its weights."""
+    made, told = np.stack([made["loc"], made["scale"]]), np.stack([expert.loc, expert.stddev()])
+    with np.errstate(over="ignore", invalid="ignore"):
+        error = float(np.sqrt(np.mean((made - told) ** 2) / np.mean(told**2)))
+    if not error <= TOLERANCES[quantization]:
+        raise ValueError(
+            f"The file of encoders[{name!r}] must give what the encoder gives. Received: a relative error of {error:.2g} "
+            f"with quantization={quantization!r}. More (and more varied) representative rows may help, or a milder one"
+        )
