@@ -1,5 +1,6 @@
 """Encoders on devices, as a user meets them: the documented code, and the harm of 8 bits to a trained model."""
 
+import json
 import os
 import pathlib
 import re
@@ -48,3 +49,14 @@ def test_8_bits_harm_the_digits_by_less_than_2_points():
     assert len(sizes) == 6 and sum(sizes.values()) < 8000  # kB
     for name in ("image", "speech", "word"):
         assert sizes[name, "int8"] < 0.3 * sizes[name, "float32"]
+
+
+def test_the_trainer_exports_encoders_of_8_bits(tmp_path):
+    """Their ranges come from training rows of the run's own data."""
+    edge = tmp_path / "edge"
+    flags = ["--run=saved_models/digits", f"--out={tmp_path / 'served'}", f"--edge={edge}", "--quantization=int8"]
+    output = python(["-m", "trainers.export", *flags], ROOT)
+    assert sorted(path.name for path in edge.glob("*.tflite")) == ["image.tflite", "speech.tflite", "word.tflite"]
+    assert str(edge / "image.tflite") in output and (tmp_path / "served" / "1" / "saved_model.pb").exists()
+    told = json.loads((edge / "image.json").read_text())
+    assert told["quantization"] == "int8" and told["input"]["range"] == [0.0, 1.0]

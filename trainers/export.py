@@ -6,12 +6,14 @@
 Leaves the next version in <run>/saved_model/, and beside it how to serve and call it.
 """
 
+import json
 import pathlib
 
 import keras
 from absl import app, flags
 
 from tf_mopoe import export
+from trainers import experiments
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("run", None, "The run's folder, as trainers.train left it.", required=True)
@@ -20,6 +22,8 @@ flags.DEFINE_integer("version", None, "Version. Default: the next free one.", lo
 flags.DEFINE_integer("num_samples", 64, "Importance samples of the signature log_likelihood.", lower_bound=1)
 flags.DEFINE_string("edge", None, "Folder of the encoders for devices (.tflite). Default: none are made.")
 flags.DEFINE_enum("quantization", None, ["float16", "dynamic", "int8"], "Of the encoders. Default: float32.")
+
+REPRESENTATIVE = 300  # training rows that set the ranges of 8 bits
 
 
 def main(_):
@@ -30,8 +34,17 @@ def main(_):
     out = pathlib.Path(FLAGS.out or run / "saved_model")
     print(f"SavedModel: {export.saved_model(model, out, FLAGS.version, FLAGS.num_samples)}, to be served as in {out}")
     if FLAGS.edge:
-        files = export.tflite_encoders(model, FLAGS.edge, FLAGS.quantization)
+        files = export.tflite_encoders(model, FLAGS.edge, FLAGS.quantization, representative(run))
         print("Encoders: " + ", ".join(str(path) for path in files.values()))
+
+
+def representative(run):
+    """The rows whose values set the ranges of 8 bits; None if that is not asked for."""
+    if FLAGS.quantization != "int8":
+        return None
+    experiment = experiments.make(json.loads((run / "flags.json").read_text()))
+    rows, _ = experiments.load(experiment, "train")
+    return rows[:REPRESENTATIVE]
 
 
 if __name__ == "__main__":
