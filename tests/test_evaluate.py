@@ -12,7 +12,7 @@ from running import finish, start
 import tf_mopoe as mopoe
 from tf_mopoe import evaluation, figures
 from tf_mopoe.datasets import digits
-from trainers import compare, progress, report
+from trainers import progress, report
 
 FLAGS = ["--test_rows=300", "--probe_rows=600", "--likelihood_rows=20", "--num_samples=4", "--seed=3"]
 
@@ -127,9 +127,9 @@ def test_a_bar_tells_the_end(capsys):
 def test_comparison_tells_what_the_record_holds(evaluated):
     _, record, _ = evaluated
     metrics = json.loads((record / "metrics.json").read_text())
-    rows = compare.rows_of(metrics, each=True)
+    rows = report.side_by_side(metrics, each=True)
     pairs = {(tuple(entry["given"]), entry["target"]): entry["value"] for entry in metrics["conditional_coherence"]}
     assert rows["coherence, image + word to speech"] == f"{pairs[('image', 'word'), 'speech']:.3f}"
     assert rows["conditional coherence, 1 given"] == f"{np.mean([v for (g, _), v in pairs.items() if len(g) == 1]):.3f}"
     assert rows["steps"] == 18
-    assert set(compare.rows_of(metrics, each=False)) < set(rows)
+    assert set(report.side_by_side(metrics, each=False)) < set(rows)

@@ -2,6 +2,24 @@
 
 from tf_mopoe import figures
 
+AVERAGES = {
+    "conditional coherence": "conditional_coherence_by_number_given",
+    "linear accuracy, 500 rows": "linear_accuracy_500_rows_by_number_given",
+    "linear accuracy": "linear_accuracy_by_number_given",
+}
+EACH = {
+    "coherence": "conditional_coherence",
+    "linear accuracy, 500 rows": "linear_accuracy_500_rows",
+    "linear accuracy": "linear_accuracy",
+    "log p(X) in nats": "joint_log_likelihood",
+    "Frechet distance": "frechet_distance_classifier_features",
+}
+SINGLE = {
+    "joint coherence, prior": "joint_coherence",
+    "joint coherence, latent mixture": "joint_coherence_latent_mixture",
+    "expert calibration": "expert_calibration",
+}
+
 
 def table(modalities, metrics):
     """What `trainers.evaluate` has measured, as Markdown."""
@@ -85,4 +103,21 @@ def as_rows(values):
         given, target = key if pair else (key, None)
         given = [] if given == "prior" else list(given)
         rows.append({"given": given} | ({"target": target} if pair else {}) | {"value": value})
+    return rows
+
+
+def side_by_side(metrics, each):
+    """{text: cell} of one record's metrics, for a column of a comparison; `each`: every pair and subset too."""
+    rows = {}
+    if "training" in metrics:
+        rows["steps"], rows["seconds"] = metrics["training"]["train"]["step"], f"{metrics['training']['seconds']:.0f}"
+    for text, key in AVERAGES.items():
+        rows |= {f"{text}, {count} given": f"{value:.3f}" for count, value in metrics[key].items()}
+    for text, key in SINGLE.items():
+        rows[text] = number(metrics[key], 3)
+    for text, key in EACH.items() if each else ():
+        digits = 1 if text in ("log p(X) in nats", "Frechet distance") else 3
+        for entry in metrics[key]:
+            to = f" to {entry['target']}" if "target" in entry else ""
+            rows[f"{text}, {' + '.join(entry['given']) or 'prior'}{to}"] = f"{entry['value']:.{digits}f}"
     return rows
