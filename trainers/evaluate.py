@@ -49,7 +49,14 @@ def main(_):
     classifiers = load_classifiers(experiment, pathlib.Path(FLAGS.classifiers or run / "classifiers"))
 
     began = time.monotonic()
-    metrics = {"rows": len(labels), "seed": FLAGS.seed, "data": {name: settings[name] for name in experiment.sources}}
+    sizes = ("test_rows", "probe_rows", "likelihood_rows", "num_samples")
+    told = [f"--{name}={FLAGS[name].value}" for name in sizes if not FLAGS[name].using_default_value]
+    metrics = {
+        "rows": len(labels),
+        "seed": FLAGS.seed,
+        "flags": told,
+        "data": {name: settings[name] for name in experiment.sources},
+    }
     metrics |= coherence(model, inputs, labels, experiment, classifiers)
     metrics |= latent_space(model, inputs, labels, experiment, classifiers)
     metrics |= likelihoods(model, {name: x[: FLAGS.likelihood_rows] for name, x in inputs.items()})

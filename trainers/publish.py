@@ -52,7 +52,7 @@ def main(_):
     write_json(out / "flags.json", settings)
     write_json(out / "metrics.json", {"training": trained, **metrics})
     table = (run / "evaluation" / "table.md").read_text()
-    write_aside(out / "README.md", lambda path: path.write_text(card(experiment, settings, trained, table)))
+    write_aside(out / "README.md", lambda path: path.write_text(card(experiment, settings, trained, metrics, table)))
     if FLAGS.weights:
         shutil.copy(run / "evaluation" / "translations.png", out / "translations.png")
     print(f"On record: {out}")
@@ -76,7 +76,7 @@ def write_example(model, experiment, seed, path):
     write_aside(path, lambda aside: np.savez_compressed(aside, **arrays))
 
 
-def card(experiment, settings, trained, table):
+def card(experiment, settings, trained, metrics, table):
     """The model card, in the form of the Hugging Face hub's."""
     command = ["python -m trainers.train", f"--dataset={settings['dataset']}", f"--method={settings['method']}"]
     defaults = experiment.defaults
@@ -118,7 +118,7 @@ Data: {experiment.data}
 
 ## Evaluation
 
-    python -m trainers.evaluate --run=runs/{FLAGS.name}
+    {" ".join(["python -m trainers.evaluate", f"--run=runs/{FLAGS.name}", *metrics["flags"]])}
 
 {table.strip()}
 

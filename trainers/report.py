@@ -45,7 +45,7 @@ def table(modalities, metrics):
     lines.append("")
 
     nats = metrics["joint_log_likelihood"]
-    lines += header("given", ["linear accuracy, 500 rows", "all rows", "log p(X), nats"])
+    lines += header("given", ["linear accuracy, 500 rows", f"{metrics['probe_rows']} rows", "log p(X), nats"])
     for given, value in metrics["linear_accuracy"].items():
         small = metrics["linear_accuracy_500_rows"][given]
         lines.append(line(", ".join(given), [f"{small:.3f}", f"{value:.3f}", f"{nats[given]:.1f}"]))
