@@ -13,9 +13,7 @@ from absl import app, flags
 from trainers import report
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list(
-    "records", None, "Folders of records, or of evaluated runs' metrics (<run>/evaluation).", required=True
-)
+flags.DEFINE_list("records", None, "Folders of records, of different names.", required=True)
 flags.DEFINE_bool("each", False, "Every pair and every subset, not the averages only.")
 
 

@@ -17,7 +17,7 @@ import tensorflow_probability as tfp
 from absl import app, flags
 
 from tf_mopoe import evaluation, export
-from trainers import experiments
+from trainers import experiments, report
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("run", None, "The run's folder, or a record of one.", required=True)
@@ -46,9 +46,12 @@ def main(_):
                 cells = [f"{file.stat().st_size / 1e3:.0f}", *(f"{milliseconds:.3f}" for milliseconds in times)]
                 costs.append([name, title, *cells])
             harms.append([title, *harm(model, files, splits, classifiers | experiment.readers)])
-    print("\n" + table(["encoder", "numbers", "size, kB", "1 row, ms", "32 rows, ms"], costs))
+    lines = ["", *report.header("encoder", ["numbers", "size, kB", "1 row, ms", "32 rows, ms"])]
+    lines += [report.line(name, cells) for name, *cells in costs]
     pairs = [f"{given} to {target}" for given, target in single_pairs(model, classifiers | experiment.readers)]
-    print(table(["numbers", *(f"linear accuracy, {name}" for name in model.modalities), *pairs], harms))
+    lines += ["", *report.header("numbers", [*(f"linear accuracy, {name}" for name in model.modalities), *pairs])]
+    lines += [report.line(title, cells) for title, *cells in harms]
+    print("\n".join(lines))
 
 
 def rows_of(experiment, split):
@@ -103,11 +106,6 @@ def harm(model, files, splits, readers):
 
 def single_pairs(model, readers):
     return [(given, to) for given in model.modalities for to in model.modalities if to != given and to in readers]
-
-
-def table(titles, rows):
-    lines = [titles, ["---"] * len(titles), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 if __name__ == "__main__":

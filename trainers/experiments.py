@@ -23,6 +23,16 @@ from tf_mopoe.networks import digits as digit_networks
 from tf_mopoe.networks import mnist_svhn_text as mst_networks
 from tf_mopoe.networks import polymnist as polymnist_networks
 
+# The flags that a data set may have its own default of.
+DEFAULTS = {
+    "latent_dim": 20,
+    "beta": 2.5,
+    "warm_up_epochs": 0,
+    "warm_up_beta": 0.5,
+    "learning_rate": 1e-3,
+    "epochs": 50,
+    "batch_size": 256,
+}
 Laplace, Categorical = mopoe.likelihoods.Laplace, mopoe.likelihoods.Categorical
 
 
@@ -35,17 +45,8 @@ class Digits:
         "voices, and the digits' names; sources and terms: tf_mopoe/datasets/data/README.md."
     )
     makes = "small grey digits, log-mel pictures of synthetic speech and single words"
-    # Flags' defaults. The word weighs twice as much as speech, not 256 times as
-    # "dimension" would have it: BUILD.md, "The digits' settings", says what was tried.
-    defaults = {
-        "latent_dim": 20,
-        "beta": 2.5,
-        "warm_up_epochs": 0,
-        "warm_up_beta": 0.5,
-        "learning_rate": 1e-3,
-        "epochs": 45,
-        "batch_size": 128,
-    }
+    # The word weighs twice as much as speech, not 256 times as "dimension" would have it: BUILD.md, "The digits' settings".
+    defaults = DEFAULTS | {"epochs": 45, "batch_size": 128}
     drawers = {"image": plots.picture, "speech": plots.log_mel, "word": plots.word(digits.read_words)}
     readers = {"word": digits.nearest_digit}
     other_readers = {"word": functools.partial(digits.nearest_digit, expected=True)}  # see there
@@ -88,15 +89,7 @@ class MnistSvhnText:
         "use), paired by label, and the digits' names."
     )
     makes = "small pictures of digits and single words"
-    defaults = {
-        "latent_dim": 20,
-        "beta": 2.5,
-        "warm_up_epochs": 0,
-        "warm_up_beta": 0.5,
-        "learning_rate": 1e-3,
-        "epochs": 50,
-        "batch_size": 256,
-    }
+    defaults = DEFAULTS
     drawers = {"text": plots.word(text.read_text)}
     readers = {"text": nearest_digit}
     other_readers = {"text": functools.partial(nearest_digit, expected=True)}
@@ -135,15 +128,7 @@ class PolyMNIST:
         "scikit-image's that datasets.polymnist names, if no --backgrounds were given."
     )
     makes = "small coloured pictures of digits"
-    defaults = {
-        "latent_dim": 512,
-        "beta": 2.5,
-        "warm_up_epochs": 0,
-        "warm_up_beta": 0.5,
-        "learning_rate": 5e-4,
-        "epochs": 300,
-        "batch_size": 256,
-    }
+    defaults = DEFAULTS | {"latent_dim": 512, "learning_rate": 5e-4, "epochs": 300}
     drawers, readers, other_readers = {}, {}, {}
     encoder_sizes, decoder_sizes = {}, {}  # the published ones
 

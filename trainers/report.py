@@ -109,8 +109,8 @@ def as_rows(values):
 def side_by_side(metrics, each):
     """{text: cell} of one record's metrics, for a column of a comparison; `each`: every pair and subset too."""
     rows = {}
-    if "training" in metrics:
-        rows["steps"], rows["seconds"] = metrics["training"]["train"]["step"], f"{metrics['training']['seconds']:.0f}"
+    training = metrics["training"]
+    rows |= {"commit": training["commit"], "steps": training["train"]["step"], "seconds": f"{training['seconds']:.0f}"}
     for text, key in AVERAGES.items():
         rows |= {f"{text}, {count} given": f"{value:.3f}" for count, value in metrics[key].items()}
     for text, key in SINGLE.items():

@@ -91,17 +91,14 @@ def free_spoken_digits(path, split="train"):
 
 def words(labels, rng):
     """English names of digits at random offsets among blanks: one-hot float32 [N, 8, 27]."""
-    symbols = np.zeros((len(labels), LENGTH), np.int64)
-    for row, label in zip(symbols, labels):
-        name = NAMES[label]
-        start = rng.integers(LENGTH - len(name) + 1)
-        row[start : start + len(name)] = [ALPHABET.index(letter) for letter in name]
-    return np.eye(len(ALPHABET), dtype=np.float32)[symbols]
+    names = [NAMES[label] for label in labels]
+    starts = [rng.integers(LENGTH - len(name) + 1) for name in names]
+    return text.one_hot([" " * start + name for start, name in zip(starts, names)], LENGTH, ALPHABET)
 
 
 def read_words(characters):
     """The text of one-hot words or their probabilities, [N, 8, 27] -> list of N strings."""
-    return ["".join(ALPHABET[symbol] for symbol in row) for row in np.argmax(characters, axis=-1)]
+    return text.read_text(characters, ALPHABET)
 
 
 def nearest_digit(characters, expected=False):

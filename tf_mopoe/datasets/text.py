@@ -1,4 +1,4 @@
-"""Text as one-hot characters over the 71 symbols that the paper's experiments use."""
+"""Text as one-hot characters, by default over the 71 symbols that the paper's experiments use."""
 
 import numpy as np
 
@@ -7,28 +7,28 @@ ALPHABET = " {}abcdefghijklmnopqrstuvwxyz0123456789-,;.!?:'\"\\/|_@#$%^&*~`+\t=<
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
-def symbols(texts, length):
+def symbols(texts, length, alphabet=ALPHABET):
     """Numbers of the characters, filled up with blanks: list of N strings -> int64 [N, length].
 
     Raises:
-        ValueError: for a text that is too long or has a character that is not in `ALPHABET`.
+        ValueError: for a text that is too long or has a character that is not in the alphabet.
     """
-    numbers = np.full((len(texts), length), ALPHABET.index(" "), np.int64)
+    numbers = np.full((len(texts), length), alphabet.index(" "), np.int64)
     for row, text in zip(numbers, texts):
-        if len(text) > length or not set(text) <= set(ALPHABET):
-            raise ValueError(f"A text must have at most {length} characters, all of ALPHABET. Received: {text!r}")
-        row[: len(text)] = [ALPHABET.index(character) for character in text]
+        if len(text) > length or not set(text) <= set(alphabet):
+            raise ValueError(f"A text must have at most {length} characters, all of the alphabet. Received: {text!r}")
+        row[: len(text)] = [alphabet.index(character) for character in text]
     return numbers
 
 
-def one_hot(texts, length):
-    """List of N strings -> float32 [N, length, 71]; errors as of `symbols`."""
-    return np.eye(len(ALPHABET), dtype=np.float32)[symbols(texts, length)]
+def one_hot(texts, length, alphabet=ALPHABET):
+    """List of N strings -> float32 [N, length, C], C symbols of the alphabet; errors as of `symbols`."""
+    return np.eye(len(alphabet), dtype=np.float32)[symbols(texts, length, alphabet)]
 
 
-def read_text(characters):
-    """The text of one-hot characters or their probabilities, [N, length, 71] -> list of N strings, blanks included."""
-    return ["".join(ALPHABET[symbol] for symbol in row) for row in np.argmax(characters, axis=-1)]
+def read_text(characters, alphabet=ALPHABET):
+    """The text of one-hot characters or their probabilities, [N, length, C] -> list of N strings, blanks included."""
+    return ["".join(alphabet[symbol] for symbol in row) for row in np.argmax(characters, axis=-1)]
 
 
 def nearest_word(characters, words, alphabet=ALPHABET, expected=False):
@@ -50,8 +50,8 @@ def nearest_word(characters, words, alphabet=ALPHABET, expected=False):
         for index, word in enumerate(words)
         for start in range(length - len(word) + 1)
     ]
-    eye = np.eye(len(alphabet), dtype=np.float32)
-    symbols = eye[[[alphabet.index(letter) for letter in text] for _, text in templates]]  # [templates, length, C]
-    read = np.asarray(characters) if expected else eye[np.argmax(characters, axis=-1)]
+    symbols = one_hot([template for _, template in templates], length, alphabet)  # [templates, length, C]
+    likeliest = np.argmax(characters, axis=-1)
+    read = np.asarray(characters) if expected else np.eye(len(alphabet), dtype=np.float32)[likeliest]
     matches = np.einsum("ntc,mtc->nm", read, symbols, optimize=True)  # [N, templates]
     return np.array([index for index, _ in templates])[np.argmax(matches, axis=1)]

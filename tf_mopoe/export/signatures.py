@@ -95,7 +95,7 @@ def check_names(modalities):
         if name in TAKEN or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
             raise ValueError(
                 f"A modality's name must be letters, digits and underscores, a letter first, and none of "
-                f"{list(TAKEN)}, to be the name of an input in a SavedModel. Received: {name!r}"
+                f"{list(TAKEN)}, to be the name of an exported input. Received: {name!r}"
             )
 
 

@@ -3,13 +3,13 @@
 import json
 import os
 import pathlib
-import re
 
 import numpy as np
 
 import tf_mopoe
 from tf_mopoe import inputs as reading
 from tf_mopoe.export import encoder_file, fusion
+from tf_mopoe.export.signatures import check_names
 
 
 def tflite_encoders(model, path, quantization=None, representative=None):
@@ -34,7 +34,7 @@ def tflite_encoders(model, path, quantization=None, representative=None):
 
     Raises:
         ValueError: if `path` is a file, for an unknown `quantization`, `representative` rows that are missing or do not
-            fit the model, a name that LiteRT cannot have, or a network that cannot be converted (or not so).
+            fit the model, a modality's name that no input can have, or a network that cannot be converted (or not so).
         ImportError: without ai-edge-litert.
     """
     path = pathlib.Path(path)
@@ -44,9 +44,7 @@ def tflite_encoders(model, path, quantization=None, representative=None):
         raise ValueError(
             f'`quantization` must be None, "float16", "dynamic" or "int8". Received: quantization={quantization!r}'
         )
-    for name in model.modalities:
-        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
-            raise ValueError(f"A modality's name must be of a-z, A-Z, 0-9, '_', a letter first. Received: {name!r}")
+    check_names(model.modalities)
     rows = representative_rows(model, quantization, representative)
     files = {
         name: encoder_file.converted(encoder, name, model.event_shapes[name], quantization, rows.get(name))
