@@ -18,7 +18,7 @@ from absl import app, flags
 from tf_mopoe import evaluation, figures, plots
 from trainers import experiments, report
 from trainers.progress import bar
-from trainers.run_folder import write_aside, write_json
+from trainers.run_folder import commit, write_aside, write_json
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("run", None, "The run's folder, as trainers.train left it.", required=True)
