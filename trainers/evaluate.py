@@ -55,6 +55,7 @@ def main(_):
         "rows": len(labels),
         "seed": FLAGS.seed,
         "flags": told,
+        "commit": commit(),
         "data": {name: settings[name] for name in experiment.sources},
     }
     metrics |= coherence(model, inputs, labels, experiment, classifiers)
