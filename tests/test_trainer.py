@@ -112,7 +112,10 @@ def test_a_run_leaves_all_its_files(finished):
         "loss",
         "kl",
         *(f"reconstruction_{n}" for n in ("image", "speech", "word")),
+        "seconds",
     }
+    recorded = json.loads((out / "metrics.json").read_text())["seconds"]
+    assert 0.0 < float(rows[0]["seconds"]) < float(rows[1]["seconds"]) < float(rows[2]["seconds"]) == recorded
     test = json.loads((out / "metrics.json").read_text())["test"]
     assert f"loss {test['loss']:.1f}" in output and "18/18" in output and "left" in output
     for name in ("translations.png", "prior.png"):

@@ -34,7 +34,8 @@ class RunFolder:
         self.shown = self.test[[np.flatnonzero(labels == label)[0] for label in np.unique(labels)]]  # one of each class
         self.rows = self.rows_until_checkpoint()
         self.writer = self.summary_writer()
-        self.saved = time.monotonic()
+        self.began = self.saved = time.monotonic()
+        self.seconds_before = float(self.rows[-1]["seconds"]) if self.rows else 0.0  # of earlier sittings
         (out / "pictures").mkdir(exist_ok=True)
 
     def rows_until_checkpoint(self):
@@ -42,7 +43,8 @@ class RunFolder:
         if not path.exists() or not steps:
             return []
         with path.open(newline="") as file:
-            return [row for row in csv.DictReader(file) if int(row["step"]) <= steps[-1]]
+            rows = [{name: as_number(text) for name, text in row.items()} for row in csv.DictReader(file)]
+        return [row for row in rows if row["step"] <= steps[-1]]
 
     def summary_writer(self):
         try:
@@ -58,7 +60,8 @@ class RunFolder:
 
     def epoch(self, model, step, epoch, values):
         """After each epoch (from 0): `values` are the metrics' means over it."""
-        self.rows.append({"epoch": epoch + 1, "step": step, **values})
+        seconds = round(self.seconds_before + time.monotonic() - self.began, 1)
+        self.rows.append({"epoch": epoch + 1, "step": step, **values, "seconds": seconds})
         write_aside(self.out / "metrics.csv", lambda path: write_csv(path, self.rows))
         last = epoch + 1 == self.settings["epochs"]
         if last or time.monotonic() - self.saved > CHECKPOINT_SECONDS:
@@ -83,17 +86,23 @@ class RunFolder:
             return []
         return paths
 
-    def finish(self, model, seconds):
-        """The files of a finished run; `seconds` is what its training took."""
+    def finish(self, model):
+        """The files of a finished run."""
         write_aside(self.out / "model.keras", model.save)
         # Read back: outside the strategy, whose other workers do not wait for what the chief does alone.
         model = keras.models.load_model(self.out / "model.keras")
         test = model.evaluate(self.test.dataset(self.settings["batch_size"]), verbose=0, return_dict=True)
         exported = export.saved_model(model, self.out / "saved_model")
-        record = {"test": test, "seconds": round(seconds, 1), "train": self.rows[-1]}
+        train = dict(self.rows[-1])
+        seconds = train.pop("seconds")  # of all sittings
+        record = {"test": test, "seconds": seconds, "train": train}
         write_json(self.out / "metrics.json", record | {"commit": commit(), "device": device()})
         print("On the test split, in nats per row: " + ", ".join(f"{name} {value:.1f}" for name, value in test.items()))
         print(f"Trained for {seconds:.0f} s. Model: {self.out / 'model.keras'}, export: {exported}")
+
+
+def as_number(text):
+    return int(text) if text.isdigit() else float(text)
 
 
 def commit():

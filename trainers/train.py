@@ -12,7 +12,6 @@ same command on each, a folder --out that all of them read; the chief alone writ
 import json
 import pathlib
 import sys
-import time
 
 import keras
 import numpy as np
@@ -84,7 +83,6 @@ def main(_):
             folder.checkpoint(model, step)
 
     warm_up, full = (mopoe.objectives.ELBO(settings[beta], settings["kl"]) for beta in ("warm_up_beta", "beta"))
-    began = time.monotonic()
     loop.train(
         model,
         strategy,
@@ -100,7 +98,7 @@ def main(_):
     )
     model.objective = full
     if chief:
-        folder.finish(model, time.monotonic() - began)
+        folder.finish(model)
 
 
 def resolved_flags(experiment):

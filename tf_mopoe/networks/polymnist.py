@@ -9,6 +9,22 @@ from keras import layers
 VIEW = (28, 28, 3)
 
 
+@keras.saving.register_keras_serializable(package="tf_mopoe")
+class CropStart(layers.Layer):
+    """Drops the first row and column: [B, H, W, C] -> [B, H - 1, W - 1, C].
+
+    What PyTorch's padding 1 with output padding 1 takes from the whole output of a transposed convolution. Cropping2D
+    does the same, but its gradient scatters, where that of a slice pads: a sixth of the training step.
+    """
+
+    def call(self, x):
+        return keras.ops.slice(x, (0, 1, 1, 0), (-1, x.shape[1] - 1, x.shape[2] - 1, x.shape[3]))
+
+    def compute_output_shape(self, input_shape):
+        rows, height, width, channels = input_shape
+        return rows, height - 1, width - 1, channels
+
+
 def encoder(filters=32, hidden_units=512):
     """[B, 28, 28, 3] -> [B, hidden_units].
 
@@ -41,10 +57,9 @@ def decoder(latent_dim, filters=32):
             layers.Conv2DTranspose(
                 2 * filters, 3, strides=2, padding="same", output_padding=0, activation="relu"
             ),  # 7x7
-            # Padding 1 with output padding 1 takes one row and column from the start of the whole output.
             layers.Conv2DTranspose(filters, 3, strides=2, activation="relu"),
-            layers.Cropping2D(((1, 0), (1, 0))),  # 14x14
+            CropStart(),  # 14x14
             layers.Conv2DTranspose(3, 3, strides=2),
-            layers.Cropping2D(((1, 0), (1, 0))),
+            CropStart(),
         ]
     )
