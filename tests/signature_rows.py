@@ -22,7 +22,7 @@ def requests(model, rows):
     """{signature: {input: array}}. The parts to fuse are NaN, scale 0 too, where a row has nothing."""
     count = len(rows[model.modalities[0]])
     seed = {"seed": np.stack([np.arange(count) + 3, np.zeros(count)], axis=1).astype(np.int32)}
-    experts, available, _ = model.encode(rows)
+    experts, available, *_ = model.encode(rows)
     parts = {f"has_{name}": rows[f"has_{name}"] for name in model.modalities}
     for name, expert in experts.items():
         has = available[name].numpy()[:, None]
@@ -46,13 +46,15 @@ def expected(model, rows):
     single = [{key: value[i : i + 1] for key, value in rows.items()} for i in range(len(draws))]
     translated = joined([model.translate(row, seed=draw) for row, draw in zip(single, draws)])
     nats = [model.log_likelihood(row, SAMPLES, seed=draw) for row, draw in zip(single, draws)]
-    q, experts = model.subset_posterior(rows), model.encode(rows)[:2]
+    q, encoded = model.subset_posterior(rows), model.encode(rows)[:3]
     encoded = {"loc": q.loc.numpy(), "scale": q.stddev().numpy()}
     return {
         "translate": translated,
         "serving_default": translated,
         "encode": encoded,
-        "joint_posterior": {key: value.numpy() for key, value in model.mixture.components(*experts)._asdict().items()},
+        "joint_posterior": {
+            key: value.numpy() for key, value in model.mixture.components(*encoded).parameters().items()
+        },
         "generate": joined([model.generate(1, seed=draw) for draw in draws]),
         "fuse": encoded | translated,
         "log_likelihood": {"log_likelihood": np.concatenate(nats)},

@@ -7,6 +7,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tf_mopoe import experts, subsets
+from tf_mopoe.components import Components
+from tf_mopoe.densities import Normal
 
 tfd = tfp.distributions
 NAMES = ("a", "b", "c")
@@ -79,8 +81,8 @@ def test_scales_from_1e_minus_6_to_1e6_give_finite_values_and_gradients():
         locs, scales = experts.products_of_experts(
             loc, scale, np.ones((1, 13), bool), membership, np.zeros(len(family), "f")
         )
-        kl = experts.kl_to_prior(locs, scales)
-        density = experts.mixture_log_prob(tf.constant([[0.3]]), weights, locs, scales)
+        kl = Normal.kl_to_prior(locs, scales)
+        density = Components(weights, locs, scales).log_prob(tf.constant([[0.3]]))
     for value in (locs, scales, kl, density):
         assert np.all(np.isfinite(value))
         for gradient in tape.gradient(value, [loc, scale], unconnected_gradients=tf.UnconnectedGradients.ZERO):
@@ -92,7 +94,7 @@ def test_scales_from_1e_minus_6_to_1e6_give_finite_values_and_gradients():
 
 def test_kl_equals_tfp_and_the_loop():
     loc, scale = random_experts()
-    kl = experts.kl_to_prior(loc, scale)
+    kl = Normal.kl_to_prior(loc, scale)
     q = tfd.MultivariateNormalDiag(loc, scale)
     p = tfd.MultivariateNormalDiag(tf.zeros(4), tf.ones(4))
     np.testing.assert_allclose(kl, tfd.kl_divergence(q, p), rtol=1e-5)
@@ -103,7 +105,7 @@ def test_mixture_density_equals_the_sum_written_out():
     loc, scale = random_experts()
     weights = np.array([[0.2, 0.5, 0.3], [0.0, 1.0, 0.0], [0.5, 0.0, 0.5], [0.0, 0.0, 1.0], [1 / 3] * 3], np.float32)
     z = np.random.default_rng(3).normal(size=(2, 5, 4)).astype(np.float32)
-    density = experts.mixture_log_prob(z, weights, loc, scale)
+    density = Components(weights, loc, scale).log_prob(z)
     for k in range(2):
         for row in range(5):
             parts = list(zip(weights[row], loc[row], scale[row]))

@@ -51,16 +51,15 @@ def test_log_prob_equals_the_definition_in_every_row_with_missing_modalities(fam
 def test_the_batched_parameters_and_the_mixture_are_the_same():
     _, experts = random_experts()
     layer = mopoe.MixtureOfProducts(modalities=NAMES)
-    weights, loc, scale = layer.components(experts, AVAILABLE)
+    components = layer.components(experts, AVAILABLE)
+    weights, loc, scale = components.weights, components.loc, components.scale
     q = layer(experts, AVAILABLE)
     z = tf.random.normal([4, 3])
     np.testing.assert_allclose(q.cat.probs_parameter(), weights, rtol=1e-6)
     for s, component in enumerate(q.components):
         np.testing.assert_allclose(component.mean(), loc[:, s], rtol=1e-6)
         np.testing.assert_allclose(component.stddev(), scale[:, s], rtol=1e-6)
-    from tf_mopoe import experts as gaussian
-
-    np.testing.assert_allclose(gaussian.mixture_log_prob(z, weights, loc, scale), q.log_prob(z), rtol=1e-5)
+    np.testing.assert_allclose(components.log_prob(z), q.log_prob(z), rtol=1e-5)
     np.testing.assert_allclose(np.sum(weights, axis=1), 1.0, rtol=1e-6)
 
 
@@ -123,7 +122,9 @@ def test_config_round_trip():
 
 def test_errors_name_what_was_expected_and_received():
     _, experts = random_experts()
-    with pytest.raises(ValueError, match="`prior_expert` must be one of 'full', 'all', 'none'. Received: .*'some'"):
+    with pytest.raises(
+        ValueError, match="`prior_expert` must be one of 'full', 'all', 'none', 'conjunctive'. Received: .*'some'"
+    ):
         mopoe.MixtureOfProducts(prior_expert="some")
     with pytest.raises(ValueError, match="`subsets` must be one of .*Received: subsets='everything'"):
         mopoe.MixtureOfProducts("everything")

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tf_mopoe import sampling
+from tf_mopoe.components import Components
 
 
 def draws(weights, count):
@@ -47,7 +48,7 @@ def test_the_sample_is_reparameterised():
     loc, scale = tf.Variable(tf.random.normal([3, 2, 4])), tf.Variable(tf.ones([3, 2, 4]) * 0.5)
     index = tf.constant([0, 1, 1])
     with tf.GradientTape() as tape:
-        z = sampling.sample_component(loc, scale, index, tf.constant([0, 1]))
+        z = Components(tf.fill([3, 2], 0.5), loc, scale).sample_at(index, tf.constant([0, 1]))
         total = tf.reduce_sum(z)
     d_loc, d_scale = (tf.convert_to_tensor(g).numpy() for g in tape.gradient(total, [loc, scale]))
     chosen = np.eye(2)[index.numpy()][..., None] * np.ones(4)

@@ -22,6 +22,9 @@ def check_parts(encoders, decoders):
     sizes = {name: encoder.latent_dim for name, encoder in encoders.items()}
     if len(set(sizes.values())) > 1:
         raise ValueError(f"All `encoders` must have the same latent_dim. Received: {sizes}")
+    kinds = {name: encoder.density for name, encoder in encoders.items()}
+    if len(set(kinds.values())) > 1:
+        raise ValueError(f"All `encoders` must emit the same kind of distribution. Received: {kinds}")
 
 
 def weights_of(reconstruction_weights, decoders):

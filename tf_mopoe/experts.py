@@ -1,11 +1,34 @@
-"""The Gaussian algebra of the library: products of experts for all subsets at once, KL to the prior, densities.
+"""The Gaussian algebra of the library: products of experts for all subsets at once, and the KL of Gaussians.
 
 Experts are diagonal Gaussians, given as `loc` and `scale` of shape [B, M, D]. The prior is N(0, I) throughout.
 """
 
-import math
-
 import tensorflow as tf
+
+
+def natural(loc, scale, available):
+    """Precision and precision-weighted loc of the experts, [B, M, D]; both 0 where a row has no expert.
+
+    Args:
+        loc, scale: [B, M, D]; positive scale. What is not available may be anything, NaN included.
+        available: bool [B, M].
+    """
+    present = available[:, :, None]  # [B, M, 1]
+    # `where` on both sides of the reciprocal: nothing of a missing expert reaches a value or a gradient.
+    precision = tf.where(present, tf.square(tf.math.reciprocal(tf.where(present, scale, 1.0))), 0.0)
+    return precision, precision * tf.where(present, loc, 0.0)
+
+
+def sums(precision, weighted, membership, prior):
+    """The sums over the members of each subset: total precision and weighted loc, [B, S, D].
+
+        total[s] = prior[s] + sum{ precision[m] : m in s };   weighted[s] = sum{ precision[m] * loc[m] : m in s }
+
+    The product of no expert at all is the prior. Arguments as of `products_of_experts` and `natural`.
+    """
+    prior = tf.cast(prior, precision.dtype)[..., None]  # [S, 1] or [B, S, 1]
+    total = tf.matmul(membership, precision) + prior
+    return tf.where(total > 0.0, total, 1.0), tf.matmul(membership, weighted)
 
 
 def products_of_experts(loc, scale, available, membership, prior):
@@ -20,45 +43,37 @@ def products_of_experts(loc, scale, available, membership, prior):
     Args:
         loc, scale: [B, M, D], finite; positive scale.
         available: bool [B, M].
-        membership: float [S, M], 1 where expert m is in subset s.
+        membership: float [S, M], or [B, S, M] for subsets of each row's own; 1 where expert m is in subset s.
         prior: [S] or [B, S], 1 where the prior N(0, I) is one more expert of the product, else 0.
 
     Returns:
         loc, scale: [B, S, D].
     """
-    present = available[:, :, None]  # [B, M, 1]
-    # `where` on both sides of the reciprocal: nothing of a missing expert reaches a value or a gradient.
-    precision = tf.where(present, tf.square(tf.math.reciprocal(tf.where(present, scale, 1.0))), 0.0)  # [B, M, D]
-    weighted = precision * tf.where(present, loc, 0.0)
-    prior = tf.cast(prior, loc.dtype)[..., None]  # [S, 1] or [B, S, 1]
-    total = tf.einsum("sm,bmd->bsd", membership, precision) + prior  # [B, S, D]
-    total = tf.where(total > 0.0, total, 1.0)
-    return tf.einsum("sm,bmd->bsd", membership, weighted) / total, tf.math.rsqrt(total)
+    total, weighted = sums(*natural(loc, scale, available), tf.convert_to_tensor(membership), prior)
+    return weighted / total, tf.math.rsqrt(total)
 
 
-def kl_to_prior(loc, scale):
-    """KL( N(loc, scale^2) || N(0, I) ) in nats, summed over the last axis: [..., D] -> [...]."""
-    # 2 log(scale), not log(scale^2): the square of a small scale is the first to leave float32.
-    return 0.5 * tf.reduce_sum(tf.square(scale) + tf.square(loc) - 1.0 - 2.0 * tf.math.log(scale), axis=-1)
+@tf.custom_gradient
+def kl_of_sums(total, weighted):
+    """KL to the prior of the products whose `sums` these are: [B, S, D] -> [B, S] nats.
 
-
-def gaussian_log_prob(z, loc, scale):
-    """log N(z; loc, scale^2) in nats, summed over the last axis: [..., D] -> [...]."""
-    standard = (z - loc) / scale
-    return -0.5 * tf.reduce_sum(tf.square(standard) + 2.0 * tf.math.log(scale) + math.log(2.0 * math.pi), axis=-1)
-
-
-def mixture_log_prob(z, weights, loc, scale):
-    """log of sum{ weights[s] * N(z; loc[s], scale[s]^2) } in nats, by logsumexp over the components.
-
-    Args:
-        z: [K..., B, D], any number of leading axes before B.
-        weights: [B, S], zeros allowed.
-        loc, scale: [B, S, D].
-
-    Returns:
-        [K..., B].
+    The same number as `densities.Normal.kl_to_prior` of their loc and scale, without making these; and its own gradient,
+    as this is what all 2^M - 1 subsets cost in training.
     """
-    used = weights > 0.0
-    log_weights = tf.where(used, tf.math.log(tf.where(used, weights, 1.0)), -math.inf)  # [B, S]
-    return tf.reduce_logsumexp(log_weights + gaussian_log_prob(z[..., None, :], loc, scale), axis=-1)
+    variance = 1.0 / total
+    loc = weighted * variance
+    squared = tf.square(loc)
+    kl = 0.5 * tf.reduce_sum(variance + squared - 1.0 + tf.math.log(total), axis=-1)
+
+    def gradient(upstream):
+        scaled = upstream[..., None] * variance
+        return scaled * (0.5 - 0.5 * variance - squared), scaled * loc
+
+    return kl, gradient
+
+
+def kl_between(loc, scale, other_loc, other_scale):
+    """KL( N(loc, scale^2) || N(other_loc, other_scale^2) ) in nats, summed over the last axis: [..., D] -> [...]."""
+    ratio = scale / other_scale
+    standard = (loc - other_loc) / other_scale
+    return 0.5 * tf.reduce_sum(tf.square(ratio) + tf.square(standard) - 1.0 - 2.0 * tf.math.log(ratio), axis=-1)

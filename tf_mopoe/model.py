@@ -5,15 +5,14 @@ import re
 import keras
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from tf_mopoe import arguments, sampling
-from tf_mopoe import experts as gaussian
 from tf_mopoe import inputs as reading
 from tf_mopoe.layers import mixture_of_products
+from tf_mopoe.layers.decoder import weights_of_decoder
 from tf_mopoe.objectives import ELBO
-
-tfd = tfp.distributions
+from tf_mopoe.posterior import Encoded, Posterior
+from tf_mopoe.private import Private
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -31,8 +30,9 @@ class MultimodalVAE(keras.Model):
         encoders: {name: GaussianEncoder}, all with the same `latent_dim`. The names' order is that of the experts.
         decoders: {name: Decoder}, of the same names.
         joint_posterior: "mopoe" (default; Sutter et al. 2021), "mvae" (Wu & Goodman 2018: the product of all), "mmvae"
-            (Shi et al. 2019: the mixture of the single ones), or a `MixtureOfProducts` layer.
-        objective: what is minimised; default `objectives.ELBO()`.
+            (Shi et al. 2019: the mixture of the single ones), "mmjsd" (Sutter et al. 2020: of these and the prior), "mvtcae"
+            (Hwang et al. 2021: the product without prior), a `MixtureOfProducts` layer, or a `JointEncoder`.
+        objective: what is minimised, one of `tf_mopoe.objectives`; default `ELBO()`.
         reconstruction_weights: weight of each modality's reconstruction term. "dimension": the largest modality's number
             of variables over this one's (Sutter et al. 2021, appendix); None (default): all 1; or {name: float}.
         seed: int, of the draws in training and evaluation. Default: a new one, from Python's `random` (so that
@@ -49,6 +49,7 @@ class MultimodalVAE(keras.Model):
         joint_posterior="mopoe",
         objective=None,
         reconstruction_weights=None,
+        private_beta=1.0,
         seed=None,
         **kwargs,
     ):
@@ -64,7 +65,8 @@ class MultimodalVAE(keras.Model):
         self.seed = int(sampling.as_seed(seed)[0]) if seed is None else seed
         self.base_seed = sampling.as_seed(self.seed).numpy()
         self.mixture = mixture_of_products.from_name(joint_posterior)
-        self.mixture.bind(self.modalities)
+        self.mixture.bind(self.modalities, next(iter(encoders.values())).density)
+        self.private = Private({name: encoder.private_dim for name, encoder in encoders.items()}, private_beta)
         self.build_parts()
         self.reconstruction_weights = reconstruction_weights
         self.term_weights = arguments.weights_of(reconstruction_weights, self.decoders)
@@ -82,7 +84,7 @@ class MultimodalVAE(keras.Model):
                     layer.name = f"{name}_{part}"
         for name, decoder in self.decoders.items():
             if not decoder.built:
-                decoder.build((None, self.latent_dim))
+                decoder.build((None, self.latent_dim + self.private.sizes[name]))
             self.event_shapes[name] = decoder.event_shape
         for name, encoder in self.encoders.items():
             shape = (None, *self.event_shapes[name])
@@ -93,7 +95,7 @@ class MultimodalVAE(keras.Model):
                 raise ValueError(
                     f"encoders[{name!r}] must take what decoders[{name!r}] makes, shape {shape}. Received: {error}"
                 ) from error
-        self.mixture.build()
+        self.mixture.build_for(self.event_shapes)
         self.built = True
 
     def build(self, input_shape=None):
@@ -105,28 +107,36 @@ class MultimodalVAE(keras.Model):
     # ---- from inputs to distributions
 
     def encode(self, inputs, training=False):
-        """{name: expert q(z | x)} and {name: bool [B]} of the given modalities, and their x with zeros where missing."""
+        """The given modalities, `Encoded`: {name: expert q(z | x)}, {name: bool [B]}, their x with zeros where missing, ..."""
         reading.check(inputs, self.event_shapes)
         x, available = reading.read(inputs, self.event_shapes)
-        return {name: self.encoders[name](x[name], training=training) for name in x}, available, x
+        pairs = {name: self.encoders[name].both(x[name], training=training) for name in x}
+        private = {name: own for name, (_, own) in pairs.items() if own is not None}
+        return Encoded({name: shared for name, (shared, _) in pairs.items()}, available, x, private)
 
-    def decode(self, z, to=None):
-        """The mean of p(x | z), z [B, D]: {name: [B, E]}, or one tensor if `to` names a modality."""
+    def decode(self, z, to=None, private=None):
+        """The mean of p(x | z), z [B, D]: {name: [B, E]}, or one tensor if `to` names a modality.
+
+        `private`: {name: w [B, P]} of the private latent variables; the prior's mean for those that are not named.
+        """
+        w = {name: (private or {}).get(name) for name in self.modalities}
         if to is None:
-            return {name: decoder(z, training=False).mean() for name, decoder in self.decoders.items()}
-        return self.decoders[to](z, training=False).mean()
+            return {
+                name: decoder(self.private.join(name, z, w[name])).mean() for name, decoder in self.decoders.items()
+            }
+        return self.decoders[to](self.private.join(to, z, w[to])).mean()
 
-    def joint_posterior(self, inputs):
+    def joint_posterior(self, inputs, seed=None):
         """q(z | X), the mixture over the subsets of the modalities that are given: `tfd.Mixture`, [B] x [D].
 
-        A subset that a row cannot form has weight 0 in that row.
+        A subset that a row cannot form has weight 0 in that row. Where the subsets are too many (`MixtureOfProducts`), the
+        mixture is that of some, drawn with `seed` (int; default: a new one).
 
         Raises:
             ValueError: for inputs that do not fit the model, a row that has nothing, NaN in a row that is present.
         """
         self.check_rows(inputs)
-        experts, available, _ = self.encode(inputs)
-        return self.mixture(experts, available)
+        return self.mixture.components(*self.encode(inputs)[:3], seed=sampling.as_seed(seed)).distribution()
 
     def subset_posterior(self, inputs):
         """The product of all the experts that each row has: `tfd.MultivariateNormalDiag`, [B] x [D].
@@ -134,13 +144,15 @@ class MultimodalVAE(keras.Model):
         The prior expert joins by the joint posterior's rule. Raises as `joint_posterior`.
         """
         self.check_rows(inputs)
-        experts, available, _ = self.encode(inputs)
-        return self.mixture.product(experts, available)
+        return self.mixture.product(*self.encode(inputs)[:3])
 
     def call(self, inputs, training=False):
-        """{name: mean of p(x | z) [B, E]} of every modality, z the mean of the subset posterior."""
-        experts, available, _ = self.encode(inputs, training=training)
-        return self.decode(self.mixture.product(experts, available).loc)
+        """{name: mean of p(x | z) [B, E]} of every modality, z the mean of the subset posterior.
+
+        (Of the joint posterior, where experts have no product: Laplace.)
+        """
+        encoded = self.encode(inputs, training=training)
+        return self.decode(self.mixture.center(*encoded[:3]), private=self.private.means(encoded))
 
     # ---- what it is used for
 
@@ -148,7 +160,8 @@ class MultimodalVAE(keras.Model):
         """Makes modalities from those that are given, through one sample z a row.
 
         z is drawn from the joint posterior's largest components that the row can form: for "mopoe" and "mvae" the
-        product of all it has, for "mmvae" one of its experts.
+        product of all it has, for "mmvae" one of its experts. Private latent variables come from a given modality's own
+        posterior, those of the others from their prior.
 
         Args:
             inputs: dict of one or more modalities, with or without flags.
@@ -164,11 +177,13 @@ class MultimodalVAE(keras.Model):
         """
         self.check_name("to", to)
         self.check_rows(inputs)
-        index_seed, noise_seed = tf.unstack(tf.random.split(sampling.as_seed(seed), 2))
-        experts, available, _ = self.encode(inputs)
-        weights, loc, scale = self.mixture.largest(experts, available)
-        z = sampling.sample_component(loc, scale, sampling.stratified(weights, index_seed), noise_seed)
-        return self.decode(z, to)
+        z, private = self.draw(self.encode(inputs), sampling.as_seed(seed))
+        return self.decode(z, to, private)
+
+    def draw(self, encoded, seed):
+        """What `translate` decodes, of an `Encoded`: z [B, D], and {name: w [B, P]} of private latent variables."""
+        z = self.mixture.largest(*encoded[:3]).sample(seed)
+        return z, self.private.draw(encoded, tf.shape(z)[:1], seed)
 
     def generate(self, num_samples, seed=None):
         """Makes `num_samples` rows of every modality from the prior: {name: mean of p(x | z), [num_samples, E]}.
@@ -178,7 +193,9 @@ class MultimodalVAE(keras.Model):
         """
         if not isinstance(num_samples, (int, np.integer)) or num_samples < 1:
             raise ValueError(f"`num_samples` must be a positive integer. Received: num_samples={num_samples!r}")
-        return self.decode(tf.random.stateless_normal([num_samples, self.latent_dim], sampling.as_seed(seed)))
+        seed = sampling.as_seed(seed)
+        z = self.mixture.density.noise([num_samples, self.latent_dim], seed)
+        return self.decode(z, private=self.private.draw(NOTHING, [num_samples], seed))
 
     def log_likelihood(self, inputs, num_samples=64, seed=None, given=None):
         """Importance-weighted estimate of log p(X) of what each row has, in nats: [B].
@@ -206,53 +223,64 @@ class MultimodalVAE(keras.Model):
         self.check_rows(inputs)
         if given is not None:
             arguments.check_given(given, inputs, [name for name in self.modalities if name in inputs])
-        experts, available, x = self.encode(inputs)
+        encoded, seed = self.encode(inputs), sampling.as_seed(seed)
         if given is None:
-            components = self.mixture.components(experts, available)
+            components = self.mixture.components(*encoded[:3], seed)
         else:
-            some = {name: experts[name] for name in given}, {name: available[name] for name in given}
-            components = self.mixture.largest(*some)
-        return self.importance_weighted(components, x, available, num_samples, sampling.as_seed(seed))
+            components = self.mixture.largest(*encoded.of(given)[:3])
+            encoded = encoded._replace(private=encoded.of(given).private)
+        return self.importance_weighted(components, encoded, num_samples, seed)
 
-    def importance_weighted(self, components, x, available, num_samples, seed):
+    def importance_weighted(self, components, encoded, num_samples, seed):
         """`log_likelihood` [B] by K samples from `Components`, of what `encode` read; seed int32 [2]."""
-        weights, loc, scale = components
-        index_seed, noise_seed = tf.unstack(tf.random.split(seed, 2))
-        index = sampling.stratified_samples(weights, num_samples, index_seed)  # [K, B]
-        z = sampling.sample_component(loc, scale, index, noise_seed)  # [K, B, D]
+        z = components.samples(num_samples, seed)  # [K, B, D]
         log_weights = []
-        for part in tf.split(z, parts_of(z), axis=0):  # [k, B, D]
-            prior = gaussian.gaussian_log_prob(part, tf.zeros_like(part), tf.ones_like(part))
-            density = gaussian.mixture_log_prob(part, weights, loc, scale)
-            log_weights.append(self.decoded_log_likelihood(part, x, available) + prior - density)
+        for part, seed in zip(tf.split(z, parts_of(z), axis=0), tf.unstack(tf.random.split(seed, len(parts_of(z))))):
+            w = self.private.draw(encoded, tf.shape(part)[:-1], seed)  # part [k, B, D]
+            terms = self.log_likelihood_terms(part, encoded, w)
+            log_weight = components.prior_log_prob(part) - components.log_prob(part) + sum(terms.values())
+            log_weights.append(log_weight + self.private.log_ratio(encoded, w))
         return tf.reduce_logsumexp(tf.concat(log_weights, axis=0), axis=0) - float(np.log(num_samples))
-
-    def decoded_log_likelihood(self, z, x, available):
-        """log p(X | z) of what each row has, z [k, B, D]: [k, B]. The decoders see [k * B, D]."""
-        count = z.shape[0]
-        x = {name: tf.tile(value, [count] + [1] * (len(value.shape) - 1)) for name, value in x.items()}
-        available = {name: tf.tile(flag, [count]) for name, flag in available.items()}
-        terms = self.log_likelihood_terms(tf.reshape(z, [-1, self.latent_dim]), x, available)
-        return tf.reshape(sum(terms.values()), [count, -1])
 
     # ---- training
 
-    def log_likelihood_terms(self, z, x, available, training=False):
-        """{name: log p(x | z)}, [B] nats, of the modalities in `x`; 0 where a row does not have it."""
+    def log_likelihood_terms(self, z, encoded, private=None, training=False, frozen=False):
+        """{name: log p(x | z)}, [..., B] nats, of the modalities of `encoded`; 0 where a row does not have it.
+
+        Args:
+            z: [..., B, D]; the decoders see all leading axes as one.
+            encoded: `Encoded`, of which x and available are read.
+            private: {name: w [..., B, P]}.
+            frozen: whether gradients stop before the decoders' weights.
+        """
         terms = {}
-        for name in x:
-            term = self.decoders[name](z, training=training).log_prob(x[name])
-            terms[name] = tf.where(available[name], term, 0.0)
+        shape = tf.shape(z)[:-1]
+        for name, x in encoded.x.items():
+            joined = self.private.join(name, z, (private or {}).get(name))
+            flat = tf.reshape(joined, [-1, joined.shape[-1]])
+            if len(z.shape) > 2:
+                x = tf.broadcast_to(x, tf.concat([shape, tf.shape(x)[1:]], axis=0))
+                x = tf.reshape(x, [-1, *self.event_shapes[name]])
+            with weights_of_decoder(self.decoders[name], frozen):
+                term = self.decoders[name](flat, training=training).log_prob(x)
+            terms[name] = tf.where(encoded.available[name], tf.reshape(term, shape), 0.0)
         return terms
 
     def bound(self, inputs, seed, training=False):
-        """The objective's `Terms` [B] for a batch of inputs."""
-        experts, available, x = self.encode(inputs, training=training)
+        """The objective's `Terms` [B] for a batch of inputs; the KL of private latent variables is in the loss."""
+        encoded = self.encode(inputs, training=training)
 
-        def log_likelihood(z):
-            return self.log_likelihood_terms(z, x, available, training=training)
+        def log_likelihood(z, rows=None, frozen=False):
+            batch = encoded if rows is None else encoded.permuted(rows, self.mixture.density)
+            private = self.private.draw(batch, tf.shape(z)[:-1], seed)
+            return self.log_likelihood_terms(z, batch, private, training, frozen)
 
-        return self.objective(self.mixture.components(experts, available), log_likelihood, self.term_weights, seed)
+        step = self.optimizer.iterations if getattr(self, "optimizer", None) else 0
+        q = Posterior(self.mixture, encoded, seed, step)
+        terms = self.objective(q, log_likelihood, self.term_weights, seed)
+        if not self.private:
+            return terms
+        return terms._replace(loss=terms.loss + self.private.beta * self.private.kl(encoded))
 
     def train_step(self, data):
         inputs = unpack(data)
@@ -340,6 +368,7 @@ class MultimodalVAE(keras.Model):
             "joint_posterior": keras.saving.serialize_keras_object(self.mixture),
             "objective": keras.saving.serialize_keras_object(self.objective),
             "reconstruction_weights": self.reconstruction_weights,
+            "private_beta": self.private.beta,
             "seed": self.seed,
         }
 
@@ -354,6 +383,9 @@ class MultimodalVAE(keras.Model):
         for part in ("joint_posterior", "objective"):
             config[part] = keras.saving.deserialize_keras_object(config[part], custom_objects)
         return cls(**config)
+
+
+NOTHING = Encoded({}, {}, {}, {})
 
 
 def parts_of(z, rows=4096):

@@ -1,7 +1,9 @@
 """Random draws: which component of a mixture, and z from it. Stateless: the same seed gives the same draw."""
 
+import math
 import random
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -57,9 +59,40 @@ def rows_of(weights):
     return tf.cast(tf.maximum(tf.shape(weights)[0], 1), weights.dtype)
 
 
-def sample_component(loc, scale, index, seed):
-    """z from the component `index` of each row, reparameterised: [B, S, D] and int32 [..., B] -> z [..., B, D]."""
-    rows = tf.broadcast_to(tf.range(tf.shape(loc)[0]), tf.shape(index))
-    where = tf.stack([rows, index], axis=-1)  # [..., B, 2]
-    loc, scale = tf.gather_nd(loc, where), tf.gather_nd(scale, where)
-    return loc + scale * tf.random.stateless_normal(tf.shape(loc), seed, dtype=loc.dtype)
+def subsets(available, num_subsets, seed=None):
+    """Draws subsets of what each row has, each uniform over all its non-empty ones.
+
+    Their sizes are stratified over a row's draws. A subset of k of the n modalities is k neighbours in one random order of
+    them all, from a random place on, around the end: any k of them are equally likely, and no sort is of size S.
+
+    Args:
+        available: bool [B, M].
+        num_subsets: S.
+        seed: int32 [2]. Default: a fixed one, with the same numbers for every row, so that a row's draws do not depend on
+            the batch it comes in.
+
+    Returns:
+        membership: float [B, S, M]; no members in a row that has nothing.
+    """
+    modalities = available.shape[1]
+    rows = 1 if seed is None else tf.shape(available)[0]
+    seeds = tf.unstack(tf.random.split(tf.constant([0, 0]) if seed is None else seed, 4))
+    count = tf.reduce_sum(tf.cast(available, tf.int32), axis=1)  # n, [B]
+    shifts = tf.random.stateless_uniform([rows, 1], seeds[0])
+    u = (tf.range(num_subsets, dtype=tf.float32) + shifts) / num_subsets  # [B, S]
+    u = tf.minimum(u, 1.0 - 2.0**-24)
+    cdf = tf.gather(tf.constant(size_cdf(modalities), tf.float32), count)  # [B, M]
+    size = 1 + tf.reduce_sum(tf.cast(cdf[:, None] <= u[..., None], tf.int32), axis=-1)  # [B, S]
+    keys = tf.where(available, tf.random.stateless_uniform([rows, modalities], seeds[1]), 2.0)
+    place = tf.argsort(tf.argsort(keys, axis=-1), axis=-1)  # of each modality in the row's order, [B, M]
+    some = tf.maximum(count, 1)[:, None]  # [B, 1]
+    begin = tf.random.stateless_uniform([rows, num_subsets], seeds[2]) * tf.cast(some, tf.float32)
+    begin = tf.minimum(tf.cast(begin, tf.int32), some - 1)  # [B, S]
+    distance = tf.math.floormod(place[:, None] - begin[..., None], some[..., None])  # [B, S, M]
+    return tf.cast((distance < size[..., None]) & available[:, None], tf.float32)
+
+
+def size_cdf(modalities):
+    """P(size <= k) of a uniform non-empty subset of n modalities: NumPy [M + 1, M], row n, column k - 1."""
+    counts = [[math.comb(n, k) for k in range(1, modalities + 1)] for n in range(modalities + 1)]
+    return np.array([[sum(row[: k + 1]) / max(sum(row), 1) for k in range(modalities)] for row in counts])

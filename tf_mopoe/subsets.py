@@ -5,15 +5,16 @@ import itertools
 import numpy as np
 import tensorflow as tf
 
-FAMILIES = ("powerset", "unimodal", "full")
+FAMILIES = ("powerset", "unimodal", "unimodal_and_prior", "full")
 
 
 def subset_names(subsets, modalities):
     """The subsets of a family, as tuples of modality names.
 
     Args:
-        subsets: "powerset" (MoPoE: all non-empty subsets, small ones first), "unimodal" (MMVAE: the singletons), "full"
-            (MVAE: the one subset of all), or a list of subsets such as `[("image",), ("image", "word")]`.
+        subsets: "powerset" (MoPoE: all non-empty subsets, small ones first), "unimodal" (MMVAE: the singletons),
+            "unimodal_and_prior" (mmJSD: the empty subset, whose product is the prior, and the singletons), "full" (MVAE:
+            the one subset of all), or a list of subsets such as `[("image",), ("image", "word")]`.
         modalities: names of all modalities, in order.
 
     Returns:
@@ -27,6 +28,8 @@ def subset_names(subsets, modalities):
         return (modalities,)
     if subsets == "unimodal":
         return tuple((name,) for name in modalities)
+    if subsets == "unimodal_and_prior":
+        return ((), *((name,) for name in modalities))
     if subsets == "powerset":
         sizes = range(1, len(modalities) + 1)
         return tuple(itertools.chain.from_iterable(itertools.combinations(modalities, size) for size in sizes))

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tf_mopoe import sampling
 from tf_mopoe.evaluation import subset_latents
 from tf_mopoe.evaluation.classifiers import read_label
 
@@ -35,10 +36,10 @@ def conditional_coherence(model, inputs, labels, classifiers, sizes=None, batch_
     }
     subsets = [given for given in targets if targets[given]]
     right = {(given, target): 0 for given in subsets for target in targets[given]}
-    for rows, given, experts in subset_latents.every_subset(model, inputs, subsets, batch_size, progress):
-        z = subset_latents.draw(model, experts, seed + rows.start)
+    for rows, given, encoded in subset_latents.every_subset(model, inputs, subsets, batch_size, progress):
+        z, private = model.draw(encoded, sampling.as_seed(seed + rows.start))
         for target in targets[given]:
-            correct = read_label(classifiers[target], model.decode(z, to=target)) == labels[rows]
+            correct = read_label(classifiers[target], model.decode(z, target, private)) == labels[rows]
             right[given, target] += int(correct.sum())
     return {pair: count / len(labels) for pair, count in right.items()}
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tf_mopoe import sampling
 from tf_mopoe.evaluation import subset_latents
 
 
@@ -55,11 +56,11 @@ def frechet_distances(model, inputs, features, num_samples=None, batch_size=1000
     singles = [given for given in subset_latents.subsets_of(model.modalities, sizes=[1]) if set(targets) - set(given)]
     made = {("prior", target): [] for target in targets}
     made |= {(given, target): [] for given in singles for target in targets if target not in given}
-    for rows, given, experts in subset_latents.every_subset(model, inputs, singles, batch_size, progress):
-        z = subset_latents.draw(model, experts, seed + rows.start)
+    for rows, given, encoded in subset_latents.every_subset(model, inputs, singles, batch_size, progress):
+        z, private = model.draw(encoded, sampling.as_seed(seed + rows.start))
         for target in targets:
             if target not in given:
-                made[given, target].append(features[target](model.decode(z, to=target)))
+                made[given, target].append(features[target](model.decode(z, target, private)))
     count = len(inputs[model.modalities[0]]) if num_samples is None else num_samples
     for start in range(0, count, batch_size):
         generated = model.generate(min(batch_size, count - start), seed=seed + start)

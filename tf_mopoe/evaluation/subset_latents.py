@@ -24,22 +24,22 @@ def complete(model, inputs):
 
 
 def encoded(model, inputs, batch_size):
-    """Yields (rows, {name: expert}) of every batch of complete rows, `rows` a slice."""
+    """Yields (rows, `Encoded`) of every batch of complete rows, `rows` a slice."""
     inputs = complete(model, inputs)
     for start in range(0, len(next(iter(inputs.values()))), batch_size):
         rows = slice(start, start + batch_size)
         batch = {name: x[rows] for name, x in inputs.items()}
         model.check_rows(batch)
-        yield rows, model.encode(batch)[0]
+        yield rows, model.encode(batch)
 
 
 def every_subset(model, inputs, subsets, batch_size, progress=None):
-    """Yields (rows, given, {name: expert of each given}) for every batch and, in each, every one of the `subsets`."""
+    """Yields (rows, given, `Encoded` of the given) for every batch and, in each, every one of the `subsets`."""
     rows = len(next(iter(complete(model, inputs).values())))
     total = -(-rows // batch_size) * len(subsets)
     parts = ((batch, given) for batch in encoded(model, inputs, batch_size) for given in subsets)
-    for (rows, experts), given in tracked(parts, total, progress):
-        yield rows, given, {name: experts[name] for name in given}
+    for (rows, batch), given in tracked(parts, total, progress):
+        yield rows, given, batch.of(given)
 
 
 def tracked(parts, total, progress=None):
@@ -50,29 +50,16 @@ def tracked(parts, total, progress=None):
             progress(done, total)
 
 
-def draw(model, experts, seed):
-    """One z a row, [B, D], from experts of complete rows: the same z as `model.translate` of them with that seed."""
-    loc, scale, index, noise_seed = chosen_component(model, experts, seed)
-    return sampling.sample_component(loc, scale, index, noise_seed)
-
-
-def location(model, experts, seed):
-    """The mean of the Gaussian from which `draw` draws: NumPy [B, D].
+def location(model, encoded, seed):
+    """The mean of the Gaussian from which `model.draw` draws: NumPy [B, D].
 
     Where the distribution is a mixture ("mmvae" with several given), that of the component drawn for the row.
     """
-    loc, _, index, _ = chosen_component(model, experts, seed)
-    return tf.gather(loc, index, batch_dims=1).numpy()
+    components = model.mixture.largest(*encoded[:3])
+    index_seed, _ = tf.unstack(tf.random.split(sampling.as_seed(seed), 2))
+    return components.chosen(sampling.stratified(components.weights, index_seed))[0].numpy()
 
 
 def locations(model, batches, given, seed):
     """`location` of all rows, from a list of what `encoded` yields: [N, D]."""
-    return np.concatenate(
-        [location(model, {name: experts[name] for name in given}, seed + rows.start) for rows, experts in batches]
-    )
-
-
-def chosen_component(model, experts, seed):
-    index_seed, noise_seed = tf.unstack(tf.random.split(sampling.as_seed(seed), 2))
-    weights, loc, scale = model.mixture.largest(experts)
-    return loc, scale, sampling.stratified(weights, index_seed), noise_seed
+    return np.concatenate([location(model, batch.of(given), seed + rows.start) for rows, batch in batches])

@@ -3,12 +3,13 @@
 import re
 
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from tf_mopoe import inputs as reading
+from tf_mopoe.components import Components
+from tf_mopoe.densities import Normal
 from tf_mopoe.export import row_draws
-
-tfd = tfp.distributions
+from tf_mopoe.layers.mixture_of_products import loc_and_scale
+from tf_mopoe.posterior import Encoded
 
 TAKEN = ("seed", "loc", "scale")  # names of other inputs and outputs
 
@@ -36,47 +37,56 @@ def signatures(model, num_samples):
     seed = tf.TensorSpec([None, 2], tf.int32, name="seed")
     rows, experts = values + flags, parts + flags
 
-    def posterior(q, available):
-        product = model.mixture.product(q, available)
-        return {"loc": product.loc, "scale": product.stddev()}
+    def posterior(encoded):
+        product = model.mixture.whole(*encoded[:3])
+        return {"loc": product.loc[:, 0], "scale": product.scale[:, 0]}
 
-    def decode(z):
+    def decode(z, private):
         # A likelihood's mean may have lost a static size, such as one channel.
-        return {name: tf.ensure_shape(x, (None, *model.event_shapes[name])) for name, x in model.decode(z).items()}
+        made = model.decode(z, private=private)
+        return {name: tf.ensure_shape(x, (None, *model.event_shapes[name])) for name, x in made.items()}
 
-    def translations(q, available, seed):
-        return decode(row_draws.sample(model.mixture.largest(q, available), seed))
+    def translations(encoded, seed):
+        z = row_draws.sample(model.mixture.largest(*encoded[:3]), seed)
+        return decode(z, row_draws.private(model, encoded, seed))
 
     def encode(*tensors):
-        q, available, _ = model.encode(named(rows, tensors))
-        return posterior(q, available)
+        return posterior(model.encode(named(rows, tensors)))
 
     def joint_posterior(*tensors):
-        q, available, _ = model.encode(named(rows, tensors))
-        return model.mixture.components(q, available)._asdict()
+        return model.mixture.components(*model.encode(named(rows, tensors))[:3]).parameters()
 
     def translate(*tensors):
-        q, available, _ = model.encode(named(rows, tensors[:-1]))
-        return translations(q, available, tensors[-1])
+        return translations(model.encode(named(rows, tensors[:-1])), tensors[-1])
 
     def generate(seed):
-        return decode(row_draws.noise(seed, model.latent_dim))
+        nothing = Encoded({}, {}, {}, {})
+        z = row_draws.noise(seed, model.latent_dim, model.mixture.density)
+        return decode(z, row_draws.private(model, nothing, seed))
 
     def fuse(*tensors):
         given = named(experts, tensors[:-1])
         available = {name: given[reading.FLAG + name] for name in model.modalities}
-        q = {name: expert(given[f"loc_{name}"], given[f"scale_{name}"], available[name]) for name in model.modalities}
-        return posterior(q, available) | translations(q, available, tensors[-1])
+        q = {
+            name: expert(given[f"loc_{name}"], given[f"scale_{name}"], available[name], model.mixture.density)
+            for name in model.modalities
+        }
+        encoded = Encoded(q, available, {}, {})
+        return posterior(encoded) | translations(encoded, tensors[-1])
 
     def log_likelihood(*tensors):
-        q, available, x = model.encode(named(rows, tensors[:-1]))
+        encoded = model.encode(named(rows, tensors[:-1]))
+        components = model.mixture.components(*encoded[:3])
+        kept = Encoded({}, *encoded[1:3], {name: loc_and_scale(q) for name, q in encoded.private.items()})
 
         def of_one(row):
-            *row, seed = row
-            return model.importance_weighted(*tf.nest.map_structure(lambda t: t[None], row), num_samples, seed)[0]
+            parameters, one, seed = tf.nest.map_structure(lambda t: t[None], row)
+            one = one._replace(private={name: Normal.distribution(*pair) for name, pair in one.private.items()})
+            mixture = Components(**parameters, density=model.mixture.density)
+            return model.importance_weighted(mixture, one, num_samples, seed[0])[0]
 
         # Row by row: never more than K rows are decoded at once, however many come.
-        every = model.mixture.components(q, available), x, available, tensors[-1]
+        every = components.parameters(), kept, tensors[-1]
         spec = tf.TensorSpec([], tf.float32)
         return {"log_likelihood": tf.map_fn(of_one, every, fn_output_signature=spec, parallel_iterations=1)}
 
@@ -103,7 +113,7 @@ def named(specs, tensors):
     return {spec.name: tensor for spec, tensor in zip(specs, tensors)}
 
 
-def expert(loc, scale, available):
-    """The expert of a modality, N(0, I) in the rows that lack it, whatever they hold: [B] x [D]."""
+def expert(loc, scale, available, density):
+    """The expert of a modality, the prior in the rows that lack it, whatever they hold: [B] x [D]."""
     loc = tf.where(available[:, None], loc, 0.0)
-    return tfd.MultivariateNormalDiag(loc, tf.where(available[:, None], scale, 1.0))
+    return density.distribution(loc, tf.where(available[:, None], scale, 1.0))

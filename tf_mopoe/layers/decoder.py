@@ -1,5 +1,7 @@
 """A modality's decoder: any Keras network, then a likelihood."""
 
+import contextlib
+
 import keras
 import tensorflow as tf
 
@@ -17,7 +19,7 @@ class Decoder(keras.layers.Layer):
 
     Call:
         z [B, D] -> tfd distribution, batch shape [B], event shape E = that of the modality. Float32 whatever the dtype
-        policy of the network.
+        policy of the network. With private latent variables (`GaussianEncoder(private_dim=P)`) z is [B, D + P].
     """
 
     def __init__(self, network, likelihood, **kwargs):
@@ -55,3 +57,14 @@ class Decoder(keras.layers.Layer):
     def from_config(cls, config):
         parts = ("network", "likelihood")
         return cls(**config | {part: keras.saving.deserialize_keras_object(config[part]) for part in parts})
+
+
+@contextlib.contextmanager
+def weights_of_decoder(decoder, frozen):
+    """A scope; if `frozen`, no gradient reaches the decoder's weights from what it computes there."""
+    if not frozen:
+        yield
+        return
+    values = [(variable, tf.stop_gradient(variable.value)) for variable in decoder.trainable_variables]
+    with keras.StatelessScope(state_mapping=values):
+        yield

@@ -2,9 +2,8 @@
 
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
 
-tfd = tfp.distributions
+from tf_mopoe.densities import DENSITIES, Normal
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -19,21 +18,33 @@ class GaussianEncoder(keras.layers.Layer):
     Args:
         network: Keras layer or model (functional, Sequential or subclassed): [B, ...] -> features [B, ...].
         latent_dim: D, the number of latent variables.
+        private_dim: P, the number of latent variables of this modality's own, from two more heads (`tf_mopoe.private`).
+            Its decoder then takes [B, D + P]. Default 0: none.
 
     Call:
         x [B, ...] -> `tfd.MultivariateNormalDiag`, batch shape [B], event shape [D].
     """
 
-    def __init__(self, network, latent_dim, **kwargs):
+    density = "normal"
+
+    def __init__(self, network, latent_dim, private_dim=0, **kwargs):
         super().__init__(**kwargs)
         if not isinstance(network, keras.layers.Layer):
             raise ValueError(f"`network` must be a Keras layer or model. Received: network={network!r}")
         if not isinstance(latent_dim, int) or latent_dim < 1:
             raise ValueError(f"`latent_dim` must be a positive integer. Received: latent_dim={latent_dim!r}")
+        if not isinstance(private_dim, int) or private_dim < 0:
+            raise ValueError(f"`private_dim` must be an integer, 0 or more. Received: private_dim={private_dim!r}")
         self.network = network
         self.latent_dim = latent_dim
+        self.private_dim = private_dim
         self.loc_head = keras.layers.Dense(latent_dim, dtype="float32", name="loc")
         self.log_variance_head = keras.layers.Dense(latent_dim, dtype="float32", name="log_variance")
+        if private_dim:
+            self.private_loc_head = keras.layers.Dense(private_dim, dtype="float32", name="private_loc")
+            self.private_log_variance_head = keras.layers.Dense(
+                private_dim, dtype="float32", name="private_log_variance"
+            )
 
     def build(self, input_shape):
         """`input_shape`: shape of x with the batch axis, (None, ...)."""
@@ -41,6 +52,9 @@ class GaussianEncoder(keras.layers.Layer):
         features = self.features(tf.zeros([1, *input_shape[1:]]), training=False)
         self.loc_head.build(features.shape)
         self.log_variance_head.build(features.shape)
+        if self.private_dim:
+            self.private_loc_head.build(features.shape)
+            self.private_log_variance_head.build(features.shape)
         self.built = True
 
     def features(self, x, training=None):
@@ -49,9 +63,20 @@ class GaussianEncoder(keras.layers.Layer):
         return tf.cast(features, tf.float32)
 
     def call(self, x, training=None):
-        features = self.features(x, training=training)
+        return self.shared(self.features(x, training=training))
+
+    def shared(self, features):
+        """The expert, of the network's features."""
         scale = tf.exp(0.5 * self.log_variance_head(features))
-        return tfd.MultivariateNormalDiag(self.loc_head(features), scale)
+        return DENSITIES[self.density].distribution(self.loc_head(features), scale)
+
+    def both(self, x, training=None):
+        """As the call, and the posterior of the private latent variables, [B] x [P]; None without any."""
+        if not self.private_dim:
+            return self(x, training=training), None
+        features = self.features(x, training=training)
+        scale = tf.exp(0.5 * self.private_log_variance_head(features))
+        return self.shared(features), Normal.distribution(self.private_loc_head(features), scale)
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], self.latent_dim)
@@ -60,12 +85,24 @@ class GaussianEncoder(keras.layers.Layer):
         return super().get_config() | {
             "network": keras.saving.serialize_keras_object(self.network),
             "latent_dim": self.latent_dim,
+            "private_dim": self.private_dim,
         }
 
     @classmethod
     def from_config(cls, config):
         config = dict(config, network=keras.saving.deserialize_keras_object(config["network"]))
         return cls(**config)
+
+
+@keras.saving.register_keras_serializable(package="tf_mopoe")
+class LaplaceEncoder(GaussianEncoder):
+    """As `GaussianEncoder`, but the expert is Laplace(loc, scale), for "mmvae" (Shi et al. 2019): it has no products.
+
+    Call:
+        x [B, ...] -> `tfd.Independent(tfd.Laplace)`, batch shape [B], event shape [D]. The prior of z is Laplace(0, 1).
+    """
+
+    density = "laplace"
 
 
 def flat_size(shape):

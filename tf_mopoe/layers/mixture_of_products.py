@@ -1,34 +1,19 @@
 """The joint posterior: a mixture over subsets of the modalities of products of Gaussian experts."""
 
-from typing import NamedTuple
-
 import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tf_mopoe import experts as gaussian
+from tf_mopoe import sampling
 from tf_mopoe import subsets as families
+from tf_mopoe.components import Components, Products
+from tf_mopoe.densities import DENSITIES, Normal
 
 tfd = tfp.distributions
 
-PRIOR_RULES = ("full", "all", "none")
-
-
-class Components(NamedTuple):
-    """The mixture's parameters, batched over its components."""
-
-    weights: tf.Tensor  # [B, S], rows sum to 1; 0 for a subset that the row cannot form
-    loc: tf.Tensor  # [B, S, D]
-    scale: tf.Tensor  # [B, S, D]
-
-    def distribution(self):
-        """The same as a `tfd.Mixture`, one component object per subset."""
-        loc, scale = tf.unstack(self.loc, axis=1), tf.unstack(self.scale, axis=1)
-        return tfd.Mixture(
-            cat=tfd.Categorical(probs=self.weights),
-            components=[tfd.MultivariateNormalDiag(*parameters) for parameters in zip(loc, scale)],
-        )
+PRIOR_RULES = ("full", "all", "none", "conjunctive")
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -40,118 +25,191 @@ class MixtureOfProducts(keras.layers.Layer):
     Reference: Sutter, Daunhawer, Vogt, "Generalized Multimodal ELBO", ICLR 2021, definition 1. MVAE (Wu & Goodman 2018)
     and MMVAE (Shi et al. 2019) are `subsets="full", prior_expert="all"` and `subsets="unimodal", prior_expert="none"`.
 
+    With many modalities the powerset is not enumerated: where a call's modalities have more than `max_components`
+    subsets, each row has `num_components` of them, drawn uniformly (anew with each seed), so that what the objectives make
+    of the components is an unbiased estimate of the same of them all.
+
     Args:
-        subsets: "powerset" (default), "unimodal", "full", or a list of tuples of modality names.
+        subsets: "powerset" (default), "unimodal", "unimodal_and_prior", "full", or a list of tuples of modality names.
         prior_expert: which products the prior N(0, I) joins as one more expert: "full" (default: that of all the
-            modalities, if there are two or more), "all" or "none".
+            modalities, if there are two or more), "all", "none", or "conjunctive": p(z)^(1 - n) in a product of n, for
+            experts that each hold the prior already (Kurle et al. 2019, section 3; a scale above 1 counts as 1 there).
+        max_components: the most subsets of "powerset" that are enumerated; default 1,024.
+        num_components: how many are drawn beyond that; default 64.
         modalities: names of all modalities, in order. Default: those of the model, or of the first call.
 
     Call:
-        experts: {name: tfd.MultivariateNormalDiag [B] x [D]} of some or all of the modalities.
+        experts: {name: tfd.MultivariateNormalDiag [B] x [D]} of some or all of the modalities. With "unimodal" and no
+            prior expert they may be Laplace (`LaplaceEncoder`).
         available: {name: bool [B]}; a modality that is not named is there for every row.
+        seed: int32 [2], of the drawn subsets. Default: the same for every row and call.
         Returns a `tfd.Mixture`, batch shape [B], event shape [D], over the subsets of the modalities in `experts`.
 
     Raises:
-        ValueError: for an unknown family, prior rule or modality.
+        ValueError: for an unknown family, prior rule or modality, or products of experts that have none.
     """
 
-    def __init__(self, subsets="powerset", prior_expert="full", modalities=None, **kwargs):
+    reads_inputs = False  # its distributions are made of the experts alone
+
+    def __init__(
+        self,
+        subsets="powerset",
+        prior_expert="full",
+        max_components=1024,
+        num_components=64,
+        modalities=None,
+        **kwargs,
+    ):
         super().__init__(**{"dtype": "float32", "autocast": False} | kwargs)
         if prior_expert not in PRIOR_RULES:
             raise ValueError(
                 f"`prior_expert` must be one of {', '.join(map(repr, PRIOR_RULES))}. "
                 f"Received: prior_expert={prior_expert!r}"
             )
+        for argument, value in (("max_components", max_components), ("num_components", num_components)):
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"`{argument}` must be a positive integer. Received: {argument}={value!r}")
         self.subsets = subsets if isinstance(subsets, str) else [tuple(subset) for subset in subsets]
         self.prior_expert = prior_expert
+        self.max_components, self.num_components = max_components, num_components
         self.modalities = None
+        self.density = Normal
         families.subset_names(subsets if isinstance(subsets, str) else "full", ("any",))  # an unknown family fails here
         if modalities is not None:
             self.bind(modalities)
 
-    def bind(self, modalities):
-        """Sets the names of all modalities, once: a layer belongs to one model."""
+    def bind(self, modalities, density="normal"):
+        """Sets the names of all modalities and the experts' density, once: a layer belongs to one model."""
         modalities = tuple(modalities)
         if self.modalities not in (None, modalities):
             raise ValueError(
                 f"This layer already joins the modalities {list(self.modalities)}. Received: {list(modalities)}"
             )
-        families.subset_names(self.subsets, modalities)
+        if self.subsets != "powerset":  # of many modalities never listed
+            families.subset_names(self.subsets, modalities)
         self.modalities = modalities
+        self.density = DENSITIES[density]
+        if (
+            self.density is not Normal
+            and (self.subsets, self.prior_expert) != ("unimodal", "none")
+            and len(modalities) > 1
+        ):
+            raise ValueError(
+                f'Only normal experts have products: {density} ones need `subsets="unimodal"` and `prior_expert="none"`. '
+                f"Received: subsets={self.subsets!r}, prior_expert={self.prior_expert!r}"
+            )
 
     def build(self, input_shape=None):
         self.built = True
 
-    def __call__(self, experts, available=None):
+    def build_for(self, event_shapes):
+        """Builds what reads modalities of these shapes {name: E}: nothing here."""
+        self.build()
+
+    def __call__(self, experts, available=None, seed=None):
         # Keras takes nothing but tensors as positional arguments.
-        return super().__call__(experts=experts, available=available)
+        return super().__call__(experts=experts, available=available, seed=seed)
 
-    def call(self, experts, available=None):
-        return self.components(experts, available).distribution()
+    def call(self, experts, available=None, seed=None):
+        return self.components(experts, available, seed=seed).distribution()
 
-    def components(self, experts, available=None):
-        """As `call`, but the mixture's batched parameters, `Components`: what the training step uses."""
-        loc, scale, available = self.stack(experts, available)
-        names = tuple(name for name in self.modalities if name in experts)
+    def components(self, experts, available=None, x=None, seed=None):
+        """As `call`, but batched over the components (`Components`): what objectives work on.
+
+        `x`, {name: [B, E]} of the same modalities, is for layers that read more than the experts (`reads_inputs`).
+        """
+        names, loc, scale, available = self.stack(experts, available)
+        if self.draws(names):
+            weights = tf.fill([tf.shape(loc)[0], self.num_components], 1.0 / self.num_components)
+            return self.products(loc, scale, available, sampling.subsets(available, self.num_components, seed), weights)
         subsets = self.formable_subsets(names)
-        membership = families.membership_matrix(subsets, names)
-        weights, formable = families.component_weights(tf.constant(membership, loc.dtype), available)
-        prior = self.prior_rule(membership.sum(axis=1), available)
-        locs, scales = gaussian.products_of_experts(loc, scale, available, tf.constant(membership, loc.dtype), prior)
+        membership = tf.constant(families.membership_matrix(subsets, names))
+        weights, formable = families.component_weights(membership, available)
+        if self.density is not Normal:
+            return Components(weights, *masked(loc, scale, available), self.density)
         if not self.covers_every_row(subsets, names):
-            rest = self.product(experts, dict(zip(names, tf.unstack(available, axis=1))))
-            first = (tf.range(len(subsets)) == 0) & ~formable[:, None]  # [B, S]
-            locs = tf.where(first[..., None], rest.loc[:, None], locs)
-            scales = tf.where(first[..., None], rest.stddev()[:, None], scales)
-        return Components(weights, locs, scales)
+            # Component 0 of a row that can form none of them: all it has.
+            rest = (~formable)[:, None, None] & (tf.range(len(subsets)) == 0)[:, None]  # [B, S, 1]
+            membership = tf.where(rest, 1.0, membership)
+        return self.products(loc, scale, available, membership, weights)
 
-    def product(self, experts, available=None):
+    def whole(self, experts, available=None, x=None):
+        """The product of all the experts that each row has, as `Components` with S = 1."""
+        _, loc, scale, available = self.stack(experts, available)
+        weights = tf.ones([tf.shape(loc)[0], 1])
+        if len(experts) == 1 and self.density is not Normal:
+            return Components(weights, *masked(loc, scale, available), self.density)
+        return self.products(loc, scale, available, tf.ones([1, len(experts)]), weights)
+
+    def product(self, experts, available=None, x=None):
         """The product of all the experts that each row has: `tfd.MultivariateNormalDiag`, [B] x [D]."""
-        loc, scale, available = self.stack(experts, available)
-        membership = tf.ones([1, len(experts)], loc.dtype)
-        prior = self.prior_rule(np.array([len(experts)]), available)
-        loc, scale = gaussian.products_of_experts(loc, scale, available, membership, prior)
-        return tfd.MultivariateNormalDiag(loc[:, 0], scale[:, 0])
+        return self.whole(experts, available, x).first()
 
-    def largest(self, experts, available=None):
+    def center(self, experts, available=None, x=None):
+        """The mean of the product of all that each row has, [B, D]; of the mixture, where experts have no product."""
+        if self.density is Normal:
+            return self.whole(experts, available, x).loc[:, 0]
+        components = self.components(experts, available, x)
+        return tf.reduce_sum(components.weights[..., None] * components.loc, axis=1)
+
+    def largest(self, experts, available=None, x=None):
         """`Components` with weight on the largest subsets only that a row can form.
 
         For "powerset" and "full" this is the product of all that the row has, for "unimodal" the mixture of its experts:
         the distribution from which a method translates.
         """
         if self.subsets in ("powerset", "full"):
-            product = self.product(experts, available)
-            loc, scale = product.loc[:, None], product.stddev()[:, None]
-            return Components(tf.ones_like(loc[..., 0]), loc, scale)
-        weights, loc, scale = self.components(experts, available)
+            return self.whole(experts, available, x)
+        components = self.components(experts, available, x)
+        weights = components.weights
         names = tuple(name for name in self.modalities if name in experts)
-        size = tf.constant([float(len(subset)) for subset in self.formable_subsets(names)], weights.dtype)
-        size = tf.where(weights > 0.0, size, 0.0)
-        chosen = tf.cast((size == tf.reduce_max(size, axis=-1, keepdims=True)) & (weights > 0.0), weights.dtype)
-        return Components(chosen / tf.reduce_sum(chosen, axis=-1, keepdims=True), loc, scale)
+        size = tf.constant([float(len(subset)) for subset in self.formable_subsets(names)])
+        size = tf.where(weights > 0.0, size, -1.0)
+        chosen = tf.cast((size == tf.reduce_max(size, axis=-1, keepdims=True)) & (weights > 0.0), tf.float32)
+        chosen /= tf.reduce_sum(chosen, axis=-1, keepdims=True)
+        return Components(chosen, components.loc, components.scale, self.density)
+
+    def draws(self, names):
+        """Whether the subsets of these modalities are too many to be listed, so that some are drawn."""
+        return self.subsets == "powerset" and 2 ** len(names) - 1 > self.max_components
 
     def formable_subsets(self, names):
         """The family's subsets of the modalities in `names`; where it has none, the one of all of `names`."""
+        if self.subsets == "powerset":
+            return families.subset_names("powerset", names)
         subsets = families.subset_names(self.subsets, self.modalities)
         return tuple(subset for subset in subsets if set(subset) <= set(names)) or (names,)
 
     def covers_every_row(self, subsets, names):
         """Whether component 0 already is what a row that can form no subset needs: the product of all it has."""
-        return subsets[0] == names or all((name,) in subsets for name in names)
+        return subsets[0] in (names, ()) or all((name,) in subsets for name in names)
 
-    def prior_rule(self, sizes, available):
-        """1 where the prior joins a product, for the subsets' `sizes` [S] and `available` [B, M]: [S] or [B, S]."""
+    def products(self, loc, scale, available, membership, weights):
+        """`Products` of stacked experts [B, M, D] for subsets given by membership [S, M] or [B, S, M]."""
+        if self.density is not Normal:
+            raise ValueError(f"Only normal experts have products. Received: {self.density.name} experts")
+        if self.prior_expert == "conjunctive":
+            scale = tf.minimum(scale, 1.0)
+        prior = self.prior_power(membership, available)
+        return Products(weights, *gaussian.natural(loc, scale, available), membership, prior)
+
+    def prior_power(self, membership, available):
+        """The power of the prior in each product, [S] or [B, S], by the layer's rule."""
+        subsets = tf.shape(membership)[:-1]  # [S] or [B, S]
         if self.prior_expert == "all":
-            return tf.ones([len(sizes)], self.compute_dtype)
+            return tf.ones(subsets)
+        if self.prior_expert == "conjunctive":
+            members = membership * tf.cast(available, tf.float32)[:, None]  # [B, S, M]
+            return 1.0 - tf.reduce_sum(members, axis=-1)
         total = len(self.modalities)
-        full = (sizes == total) & (total > 1)  # a lone expert is the posterior of a plain VAE, and stays as it is
-        if self.prior_expert == "none" or not full.any():
-            return tf.zeros([len(sizes)], self.compute_dtype)
-        complete = tf.cast(tf.reduce_all(available, axis=1), self.compute_dtype)  # [B]
-        return complete[:, None] * tf.constant(full, self.compute_dtype)
+        # A lone expert is the posterior of a plain VAE, and stays as it is.
+        if self.prior_expert == "none" or membership.shape[-1] < total or total == 1:
+            return tf.zeros(subsets)
+        full = tf.cast(tf.reduce_all(membership > 0.0, axis=-1), tf.float32)  # [S] or [B, S]
+        return full * tf.cast(tf.reduce_all(available, axis=1), tf.float32)[:, None]  # [B, S]
 
     def stack(self, experts, available):
-        """loc [B, M, D], scale [B, M, D], available [B, M] of the given experts, in the order of `modalities`."""
+        """The given experts' names in the order of `modalities`; loc, scale [B, M, D] and available [B, M] of them."""
         if self.modalities is None:
             self.bind(experts)
         unknown = sorted((set(experts) | set(available or {})) - set(self.modalities))
@@ -163,24 +221,45 @@ class MixtureOfProducts(keras.layers.Layer):
         sizes = {name: expert.event_shape[-1] for name, expert in experts.items()}
         if len(set(sizes.values())) > 1:
             raise ValueError(f"All experts must have the same latent size. Received: {sizes}")
-        names = [name for name in self.modalities if name in experts]
-        loc = tf.stack([tf.cast(experts[name].loc, self.compute_dtype) for name in names], axis=1)
-        scale = tf.stack([tf.cast(experts[name].stddev(), self.compute_dtype) for name in names], axis=1)
+        names = tuple(name for name in self.modalities if name in experts)
+        pairs = [loc_and_scale(experts[name]) for name in names]
+        loc, scale = (tf.stack([tf.cast(x, tf.float32) for x in part], axis=1) for part in zip(*pairs))
         everywhere = tf.ones(tf.shape(loc)[:1], tf.bool)
         flags = [tf.cast((available or {}).get(name, everywhere), tf.bool) for name in names]
-        return loc, scale, tf.stack(flags, axis=1)
+        return names, loc, scale, tf.stack(flags, axis=1)
 
     def get_config(self):
         return super().get_config() | {
             "subsets": self.subsets,
             "prior_expert": self.prior_expert,
+            "max_components": self.max_components,
+            "num_components": self.num_components,
             "modalities": self.modalities,
         }
 
 
+def loc_and_scale(expert):
+    """The parameters [B, D] of an expert, a normal or a Laplace distribution."""
+    if isinstance(expert, tfd.Independent):
+        return expert.distribution.loc, expert.distribution.scale
+    return expert.loc, expert.stddev()
+
+
+def masked(loc, scale, available):
+    """Those of the prior where a row has no expert: [B, M, D]."""
+    present = available[..., None]
+    return tf.where(present, loc, 0.0), tf.where(present, scale, 1.0)
+
+
 def from_name(joint_posterior):
-    """The layer of a method's name ("mopoe", "mvae" or "mmvae", with its published rules), or the given layer."""
-    published = {"mopoe": ("powerset", "full"), "mvae": ("full", "all"), "mmvae": ("unimodal", "none")}
+    """The layer of a method's name, with its published rules, or the given layer."""
+    published = {
+        "mopoe": ("powerset", "full"),
+        "mvae": ("full", "all"),
+        "mmvae": ("unimodal", "none"),
+        "mmjsd": ("unimodal_and_prior", "none"),
+        "mvtcae": ("full", "none"),
+    }
     if isinstance(joint_posterior, MixtureOfProducts):
         return joint_posterior
     if joint_posterior not in published:

@@ -1,5 +1,13 @@
-"""Bounds on log p(X), one a file. An objective is a pure function of distributions and inputs."""
+"""Bounds on log p(X), one a file. An objective is a pure function of distributions."""
 
-from tf_mopoe.objectives.elbo import ELBO, Terms
+from tf_mopoe.objectives.contrastive import Contrastive
+from tf_mopoe.objectives.elbo import ELBO
+from tf_mopoe.objectives.iwae import IWAE
+from tf_mopoe.objectives.jmvae import JMVAE
+from tf_mopoe.objectives.mmjsd import MMJSD
+from tf_mopoe.objectives.mvae import MVAE
+from tf_mopoe.objectives.mvtcae import MVTCAE
+from tf_mopoe.objectives.telbo import TELBO
+from tf_mopoe.objectives.terms import Objective, Terms
 
-__all__ = ["ELBO", "Terms"]
+__all__ = ["ELBO", "IWAE", "JMVAE", "MMJSD", "MVAE", "MVTCAE", "TELBO", "Contrastive", "Objective", "Terms"]

@@ -1,23 +1,12 @@
 """The evidence lower bound of a mixture posterior."""
 
-from typing import NamedTuple
-
 import keras
-import tensorflow as tf
 
-from tf_mopoe import experts, sampling
-
-
-class Terms(NamedTuple):
-    """What an objective returns, per row and in nats."""
-
-    loss: tf.Tensor  # [B], to be minimised
-    reconstruction: dict  # {name: E_q[-log p(x[m] | z)]}, [B]: 0 where the row does not have the modality
-    kl: tf.Tensor  # [B], without beta
+from tf_mopoe.objectives.terms import Objective, Terms, check_beta, negative, value_at, weighted
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
-class ELBO:
+class ELBO(Objective):
     """loss = sum{ weight[m] * E_q[-log p(x[m] | z)] : m } + beta * KL( q(z | X) || p(z) ).
 
     One sample z a row, from one component, drawn by stratified sampling over the batch. The KL of a mixture has no
@@ -28,45 +17,25 @@ class ELBO:
       of the KL itself, so a tighter bound. With the singletons it is MMVAE's bound with K = 1 (Shi et al. 2019, eq. 3).
 
     Args:
-        beta: weight of the KL, 0 or more. Default 1.0: the bound on log p(X).
+        beta: weight of the KL: a number, 0 or more, or a schedule of the step, such as
+            `keras.optimizers.schedules.PolynomialDecay(0.0, 2000, 1.0)` for a warm-up. Default 1.0: the bound on log p(X).
         kl: "components" (default) or "mixture".
-
-    Call:
-        components: `Components` of the joint posterior: weights [B, S], loc [B, S, D], scale [B, S, D].
-        log_likelihood: function z [B, D] -> {name: log p(x[m] | z) [B]}.
-        weights: {name: float}, of the reconstruction terms.
-        seed: int32 [2].
-        Returns `Terms`.
 
     Raises:
         ValueError: for a negative beta or an unknown `kl`.
     """
 
     def __init__(self, beta=1.0, kl="components"):
-        if not isinstance(beta, (int, float)) or not 0.0 <= beta < float("inf"):
-            raise ValueError(f"`beta` must be a number, 0 or more. Received: beta={beta!r}")
+        self.beta = check_beta(beta)
         if kl not in ("components", "mixture"):
             raise ValueError(f'`kl` must be "components" or "mixture". Received: kl={kl!r}')
-        self.beta = float(beta)
         self.kl = kl
 
-    def __call__(self, components, log_likelihood, weights, seed):
-        mixture_weights, loc, scale = components
-        index_seed, noise_seed = tf.unstack(tf.random.split(seed, 2))
-        index = sampling.stratified(mixture_weights, index_seed)  # [B]
-        z = sampling.sample_component(loc, scale, index, noise_seed)  # [B, D]
-        reconstruction = {name: -term for name, term in log_likelihood(z).items()}
+    def __call__(self, q, log_likelihood, weights, seed):
+        z = q.components.sample(seed)  # [B, D]
+        reconstruction = negative(log_likelihood(z))
         if self.kl == "components":
-            kl = tf.reduce_sum(mixture_weights * experts.kl_to_prior(loc, scale), axis=-1)
+            kl = q.components.mean_kl_to_prior()
         else:
-            prior = experts.gaussian_log_prob(z, tf.zeros_like(z), tf.ones_like(z))
-            kl = experts.mixture_log_prob(z, mixture_weights, loc, scale) - prior
-        loss = sum(weights[name] * term for name, term in reconstruction.items()) + self.beta * kl
-        return Terms(loss, reconstruction, kl)
-
-    def get_config(self):
-        return {"beta": self.beta, "kl": self.kl}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)
+            kl = q.components.log_prob(z) - q.components.prior_log_prob(z)
+        return Terms(weighted(weights, reconstruction) + value_at(self.beta, q.step) * kl, reconstruction, kl)

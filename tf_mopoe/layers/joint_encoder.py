@@ -1,0 +1,60 @@
+"""A joint posterior that a network reads from all modalities at once (JMVAE, TELBO)."""
+
+import keras
+import tensorflow as tf
+
+from tf_mopoe.components import Components
+from tf_mopoe.layers.gaussian_encoder import GaussianEncoder
+from tf_mopoe.layers.mixture_of_products import MixtureOfProducts
+
+
+@keras.saving.register_keras_serializable(package="tf_mopoe")
+class JointEncoder(MixtureOfProducts):
+    """q(z | X) = N(loc(X), scale(X)^2), by a network that takes all modalities; an alternative to `MixtureOfProducts`.
+
+    It serves the rows that have all modalities. The others have the product of the experts they have, without prior: the
+    network never sees a row in which something is missing, in training nor after. Reference: Suzuki et al. 2016 (JMVAE).
+
+    Args:
+        network: Keras model: {name: x [B, E]} -> features [B, ...], such as `networks.joint_encoder(...)`.
+        latent_dim: D.
+    """
+
+    reads_inputs = True
+
+    def __init__(self, network, latent_dim, modalities=None, **kwargs):
+        super().__init__("full", "none", modalities=modalities, **kwargs)
+        self.encoder = GaussianEncoder(network, latent_dim)
+
+    def build_for(self, event_shapes):
+        """Builds the network for modalities of these shapes {name: E}, all of them."""
+        features = self.encoder.features({name: tf.zeros([1, *shape]) for name, shape in event_shapes.items()})
+        self.encoder.loc_head.build(features.shape)
+        self.encoder.log_variance_head.build(features.shape)
+        self.encoder.built = True
+        self.build()
+
+    def components(self, experts, available=None, x=None, seed=None):
+        return self.whole(experts, available, x)
+
+    def whole(self, experts, available=None, x=None):
+        product = super().whole(experts, available)
+        if x is None or set(experts) != set(self.modalities):
+            return product
+        joint = self.encoder.shared(self.encoder.features({name: x[name] for name in self.modalities}))
+        names = [name for name in self.modalities if name in (available or {})]
+        complete = tf.ones(tf.shape(joint.loc)[:1], tf.bool)
+        for name in names:
+            complete &= available[name]
+        chosen = complete[:, None, None]
+        loc = tf.where(chosen, joint.loc[:, None], product.loc)
+        return Components(product.weights, loc, tf.where(chosen, joint.stddev()[:, None], product.scale))
+
+    def get_config(self):
+        config = keras.layers.Layer.get_config(self)
+        network = keras.saving.serialize_keras_object(self.encoder.network)
+        return config | {"network": network, "latent_dim": self.encoder.latent_dim, "modalities": self.modalities}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config | {"network": keras.saving.deserialize_keras_object(config["network"])})

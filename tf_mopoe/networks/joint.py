@@ -1,0 +1,22 @@
+"""A network that reads all modalities at once, for a `JointEncoder`."""
+
+import keras
+
+
+def joint_encoder(networks, hidden_units=(256,), activation="relu"):
+    """Features of all modalities together: the networks' features side by side, then dense layers.
+
+    Args:
+        networks: {name: Keras functional or Sequential model, [B, *E] -> [B, ...]}, such as fresh encoder networks.
+        hidden_units: width of each dense layer.
+        activation: of each dense layer.
+
+    Returns:
+        `keras.Model`: {name: [B, *E]} -> [B, hidden_units[-1]].
+    """
+    inputs = {name: keras.Input(network.input_shape[1:], name=name) for name, network in networks.items()}
+    features = [keras.layers.Flatten()(network(inputs[name])) for name, network in networks.items()]
+    x = keras.layers.Concatenate()(features) if len(features) > 1 else features[0]
+    for units in hidden_units:
+        x = keras.layers.Dense(units, activation=activation)(x)
+    return keras.Model(inputs, x)

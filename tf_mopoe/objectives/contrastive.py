@@ -1,0 +1,60 @@
+"""A contrastive term on top of another objective: related rows against unrelated ones."""
+
+import keras
+import tensorflow as tf
+
+from tf_mopoe.objectives.terms import Objective, check_count, check_number
+
+
+@keras.saving.register_keras_serializable(package="tf_mopoe")
+class Contrastive(Objective):
+    """loss = L(X) + weight * mean{ -log( exp(-L(X)) / sum{ exp(-L(X[m, n])) : n = 0..N } ) : m }.
+
+    L is another objective's loss, in the place of -log p(X). X[m, 0] = X; X[m, n] has the modality m of another row of the
+    batch: an unrelated tuple. So the related one is to be told from N others by its likelihood. Reference: Shi et al.,
+    "Relating by contrasting", ICLR 2021, eqs. (3) to (6); (1 + weight) / weight is its gamma.
+
+    Args:
+        objective: L, such as `ELBO()` or `IWAE()`.
+        weight: of the contrastive term, 0 or more; default 1.0.
+        num_unrelated: N, for each modality; default 1. L is computed 1 + M * N times.
+
+    Only rows that have m and one more modality are contrasted, and only with rows that have m.
+
+    Raises:
+        ValueError: for an objective that is none, a negative weight, or a `num_unrelated` that is not a positive integer.
+    """
+
+    def __init__(self, objective, weight=1.0, num_unrelated=1):
+        if not isinstance(objective, Objective):
+            raise ValueError(f"`objective` must be one of tf_mopoe.objectives. Received: objective={objective!r}")
+        self.objective = objective
+        self.weight = check_number("weight", weight)
+        self.num_unrelated = check_count("num_unrelated", num_unrelated)
+
+    def __call__(self, q, log_likelihood, weights, seed):
+        terms = self.objective(q, log_likelihood, weights, seed)
+        rows = tf.shape(terms.loss)[0]
+        order = tf.range(rows)
+        contrasts, counts = 0.0, 0.0
+        for name, available in q.available.items():
+            shift_seed, seed = tf.unstack(tf.random.split(seed, 2))
+            # N different shifts of the batch, none of them by nothing (but in a batch of N rows or fewer).
+            shifts = 1 + tf.random.experimental.stateless_shuffle(tf.range(tf.maximum(rows - 1, 0)), shift_seed)
+            logits = [-terms.loss]
+            for number in range(self.num_unrelated):
+                used = number < tf.shape(shifts)[0]
+                shift = tf.cond(used, lambda: shifts[number], lambda: 0)  # noqa: B023
+                moved = {name: tf.math.floormod(order + shift, tf.maximum(rows, 1))}
+                unrelated = self.objective(q.permuted(moved), moved_likelihood(log_likelihood, moved), weights, seed)
+                there = used & tf.gather(available, moved[name])
+                logits.append(tf.where(there, -unrelated.loss, -float("inf")))
+            related = available & (q.count > 1.0)
+            cross_entropy = tf.reduce_logsumexp(tf.stack(logits), axis=0) - logits[0]
+            contrasts += tf.where(related, cross_entropy, 0.0)
+            counts += tf.cast(related, tf.float32)
+        return terms._replace(loss=terms.loss + self.weight * contrasts / tf.maximum(counts, 1.0))
+
+
+def moved_likelihood(log_likelihood, rows):
+    return lambda z, **kwargs: log_likelihood(z, rows=rows, **kwargs)

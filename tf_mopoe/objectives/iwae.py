@@ -1,0 +1,79 @@
+"""The importance-weighted bound of a mixture posterior, with two estimates of its gradient."""
+
+import math
+
+import keras
+import tensorflow as tf
+
+from tf_mopoe.objectives.terms import Objective, Terms, check_beta, check_count, negative, value_at, weighted
+
+GRADIENTS = ("iwae", "dreg")
+
+
+@keras.saving.register_keras_serializable(package="tf_mopoe")
+class IWAE(Objective):
+    """loss = -sum{ w[s] * log 1/K sum{ p(X, z[s, k]) / q(z[s, k] | X) : k } : s },   z[s, 1..K] from component s.
+
+    The density of the whole mixture is the denominator. With the singletons it is MMVAE's bound (Shi et al. 2019, eq. 5),
+    with any other family the same of its components; with one component it is IWAE's (Burda et al. 2016, eq. 8), and
+    with K = 1 it is `ELBO(kl="mixture")` averaged over the components. The networks see S * K samples of a row.
+
+    `gradient="dreg"`: the encoders' gradient is the doubly reparameterised one, of the same mean and a lower variance: none
+    flows through the density q, and that of z counts with the squared importance weights (Tucker et al. 2019, eq. 8;
+    Shi et al. 2019, appendix). "iwae": the plain one.
+
+    The terms told are averages under the importance weights; the KL is what the loss has beside them.
+
+    Args:
+        num_samples: K, of each component; default 10.
+        beta: power of p(z) / q(z | X): a number, 0 or more, or a schedule of the step. Default 1.0: a bound on log p(X).
+        gradient: "iwae" (default) or "dreg".
+
+    Raises:
+        ValueError: for a `num_samples` that is not a positive integer, any other beta or gradient.
+    """
+
+    def __init__(self, num_samples=10, beta=1.0, gradient="iwae"):
+        self.num_samples = check_count("num_samples", num_samples)
+        self.beta = check_beta(beta)
+        if gradient not in GRADIENTS:
+            raise ValueError(f'`gradient` must be "iwae" or "dreg". Received: gradient={gradient!r}')
+        self.gradient = gradient
+
+    def __call__(self, q, log_likelihood, weights, seed):
+        components, count = q.components, self.num_samples
+        rows, subsets = tf.shape(components.weights)[0], components.weights.shape[1]
+        index = tf.repeat(tf.range(subsets), count)[:, None] + tf.zeros([rows], tf.int32)  # [S * K, B]
+        z = components.sample_at(index, seed)  # [S * K, B, D]
+        density, share = components, {}
+        if self.gradient == "dreg":
+            density, z = components.frozen(), multiplied_gradient(z, share)
+        found = log_likelihood(z)
+        beta = value_at(self.beta, q.step)
+        log_weight = weighted(weights, found) + beta * (components.prior_log_prob(z) - density.log_prob(z))
+        log_weight = tf.reshape(log_weight, [subsets, count, -1])  # [S, K, B]
+        bound = tf.reduce_logsumexp(log_weight, axis=1) - math.log(count)  # [S, B]
+        normalized = tf.stop_gradient(tf.nn.softmax(log_weight, axis=1))
+        share["factor"] = tf.reshape(normalized, [subsets * count, -1, 1])
+        if self.gradient == "dreg":  # the value of the bound, the gradient of the weighted sum
+            total = tf.reduce_sum(normalized * log_weight, axis=1)
+            bound = total + tf.stop_gradient(bound - total)
+        of_components = tf.transpose(components.weights)  # [S, B]
+        loss = -tf.reduce_sum(of_components * bound, axis=0)
+
+        def average(term):
+            term = tf.reduce_sum(normalized * tf.reshape(term, tf.shape(normalized)), axis=1)
+            return tf.stop_gradient(tf.reduce_sum(of_components * term, axis=0))
+
+        reconstruction = negative({name: average(term) for name, term in found.items()})
+        return Terms(loss, reconstruction, tf.stop_gradient(loss - weighted(weights, reconstruction)))
+
+
+def multiplied_gradient(z, share):
+    """z, whose gradient is multiplied by share["factor"], a tensor that may be known later than z is used."""
+
+    @tf.custom_gradient
+    def identity(z):
+        return tf.identity(z), lambda upstream: upstream * share["factor"]
+
+    return identity(z)

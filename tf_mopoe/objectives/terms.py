@@ -1,0 +1,81 @@
+"""What every objective returns, and what most of them compute."""
+
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+
+Schedule = keras.optimizers.schedules.LearningRateSchedule
+
+
+class Terms(NamedTuple):
+    """What an objective returns, per row and in nats."""
+
+    loss: tf.Tensor  # [B], to be minimised
+    reconstruction: dict  # {name: E_q[-log p(x[m] | z)]}, [B]: 0 where the row does not have the modality
+    kl: tf.Tensor  # [B], without beta
+
+
+class Objective:
+    """An objective: a pure function of distributions, and the arguments it was made with.
+
+    A subclass sets the attributes that its constructor's arguments name, and has
+
+        __call__(q, log_likelihood, weights, seed) -> Terms
+
+    Args of the call:
+        q: `Posterior` of the batch.
+        log_likelihood: function of z [..., B, D] -> {name: log p(x[m] | z), [..., B]}, 0 where a row lacks the modality.
+            `frozen=True`: no gradient reaches the decoders' weights. `rows={name: int [B]}`: of these rows' x.
+        weights: {name: float}, of the reconstruction terms.
+        seed: int32 [2].
+    """
+
+    def get_config(self):
+        return {name: serialized(value) for name, value in vars(self).items()}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{name: deserialized(value) for name, value in config.items()})
+
+
+def serialized(value):
+    return keras.saving.serialize_keras_object(value) if isinstance(value, (Objective, Schedule)) else value
+
+
+def deserialized(value):
+    return keras.saving.deserialize_keras_object(value) if isinstance(value, dict) and "class_name" in value else value
+
+
+def check_number(name, value, low=0.0, high=float("inf")):
+    """`value` as a float; a ValueError unless it is a number with low <= value < high."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value < high:
+        limit = f"{low:g} or more" + (f" and below {high:g}" if high < float("inf") else "")
+        raise ValueError(f"`{name}` must be a number, {limit}. Received: {name}={value!r}")
+    return float(value)
+
+
+def check_beta(beta, name="beta"):
+    """A number, 0 or more, as a float, or a Keras schedule, as it is."""
+    return beta if isinstance(beta, Schedule) else check_number(name, beta)
+
+
+def value_at(beta, step):
+    """The number itself, or the schedule's value at the training step."""
+    return beta(step) if isinstance(beta, Schedule) else beta
+
+
+def check_count(name, value, low=1):
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise ValueError(f"`{name}` must be an integer, {low} or more. Received: {name}={value!r}")
+    return value
+
+
+def weighted(weights, reconstruction):
+    """sum{ weights[m] * reconstruction[m] : m }."""
+    return sum(weights[name] * term for name, term in reconstruction.items())
+
+
+def negative(log_likelihoods):
+    return {name: -term for name, term in log_likelihoods.items()}
