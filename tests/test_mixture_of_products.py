@@ -122,9 +122,7 @@ def test_config_round_trip():
 
 def test_errors_name_what_was_expected_and_received():
     _, experts = random_experts()
-    with pytest.raises(
-        ValueError, match="`prior_expert` must be one of 'full', 'all', 'none', 'conjunctive'. Received: .*'some'"
-    ):
+    with pytest.raises(ValueError, match="`prior_expert` must be one of 'full', .*'conjunctive'. Received: .*'some'"):
         mopoe.MixtureOfProducts(prior_expert="some")
     with pytest.raises(ValueError, match="`subsets` must be one of .*Received: subsets='everything'"):
         mopoe.MixtureOfProducts("everything")

@@ -107,7 +107,7 @@ class MultimodalVAE(keras.Model):
     # ---- from inputs to distributions
 
     def encode(self, inputs, training=False):
-        """The given modalities, `Encoded`: {name: expert q(z | x)}, {name: bool [B]}, their x with zeros where missing, ..."""
+        """The given modalities, `Encoded`: experts, who has them, their x with zeros where missing, private posteriors."""
         reading.check(inputs, self.event_shapes)
         x, available = reading.read(inputs, self.event_shapes)
         pairs = {name: self.encoders[name].both(x[name], training=training) for name in x}
@@ -235,8 +235,9 @@ class MultimodalVAE(keras.Model):
         """`log_likelihood` [B] by K samples from `Components`, of what `encode` read; seed int32 [2]."""
         z = components.samples(num_samples, seed)  # [K, B, D]
         log_weights = []
-        for part, seed in zip(tf.split(z, parts_of(z), axis=0), tf.unstack(tf.random.split(seed, len(parts_of(z))))):
-            w = self.private.draw(encoded, tf.shape(part)[:-1], seed)  # part [k, B, D]
+        sizes = parts_of(z)
+        for part, own_seed in zip(tf.split(z, sizes, axis=0), tf.unstack(tf.random.split(seed, len(sizes)))):
+            w = self.private.draw(encoded, tf.shape(part)[:-1], own_seed)  # part [k, B, D]
             terms = self.log_likelihood_terms(part, encoded, w)
             log_weight = components.prior_log_prob(part) - components.log_prob(part) + sum(terms.values())
             log_weights.append(log_weight + self.private.log_ratio(encoded, w))

@@ -1,7 +1,6 @@
 """The joint posterior: a mixture over subsets of the modalities of products of Gaussian experts."""
 
 import keras
-import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 

@@ -5,7 +5,6 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-
 Schedule = keras.optimizers.schedules.LearningRateSchedule
 
 
