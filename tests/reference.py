@@ -71,3 +71,22 @@ def categorical_log_likelihood(x, logits):
 def bernoulli_log_likelihood(x, logits):
     p = 1.0 / (1.0 + np.exp(-np.asarray(logits, float)))
     return float(np.sum(x * np.log(p) + (1.0 - x) * np.log(1.0 - p)))
+
+
+def kl_between(loc, scale, other_loc, other_scale):
+    """KL( N(loc, scale^2) || N(other_loc, other_scale^2) )."""
+    total = 0.0
+    for m, s, n, t in zip(loc, scale, other_loc, other_scale):
+        total += np.log(t / s) + (s**2 + (m - n) ** 2) / (2.0 * t**2) - 0.5
+    return total
+
+
+def geometric_mean(parts):
+    """loc, scale of the Gaussian f ~ prod{ q^w : (w, q) in parts }, parts [(w, loc, scale)]."""
+    precision = sum(w / scale**2 for w, _, scale in parts)
+    return sum(w * loc / scale**2 for w, loc, scale in parts) / precision, 1.0 / np.sqrt(precision)
+
+
+def log_mean_exp(values):
+    top = max(values)
+    return top + np.log(np.mean([np.exp(value - top) for value in values]))

@@ -1,5 +1,7 @@
 """A small model of three modalities, and rows for it: what most tests run on."""
 
+import itertools
+
 import keras
 import numpy as np
 
@@ -23,6 +25,18 @@ def model(names=tuple(SHAPES), latent_dim=4, hidden_units=(8,), seed=0, **kwargs
         for name in names
     }
     return mopoe.MultimodalVAE(encoders, decoders, seed=seed, **kwargs)
+
+
+def joint_encoder(names=tuple(SHAPES), latent_dim=4, hidden_units=(8,)):
+    networks = {name: mopoe.networks.mlp_encoder(SHAPES[name], hidden_units) for name in names}
+    return mopoe.JointEncoder(mopoe.networks.joint_encoder(networks, hidden_units), latent_dim)
+
+
+def family(subsets, names):
+    """The subsets of a family of names, in the library's order."""
+    if subsets == "powerset":
+        return [s for size in range(1, len(names) + 1) for s in itertools.combinations(names, size)]
+    return [(name,) for name in names] if subsets == "unimodal" else [tuple(names)]
 
 
 def compiled(*args, learning_rate=1e-2, **kwargs):

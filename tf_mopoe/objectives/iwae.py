@@ -1,4 +1,4 @@
-"""The importance-weighted bound of a mixture posterior, with two estimates of its gradient."""
+"""The importance-weighted bound of a mixture posterior, with three estimates of its gradient."""
 
 import math
 
@@ -7,27 +7,31 @@ import tensorflow as tf
 
 from tf_mopoe.objectives.terms import Objective, Terms, check_beta, check_count, negative, value_at, weighted
 
-GRADIENTS = ("iwae", "dreg")
+GRADIENTS = ("iwae", "dreg", "dreg_published")
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
 class IWAE(Objective):
     """loss = -sum{ w[s] * log 1/K sum{ p(X, z[s, k]) / q(z[s, k] | X) : k } : s },   z[s, 1..K] from component s.
 
-    The density of the whole mixture is the denominator. With the singletons it is MMVAE's bound (Shi et al. 2019, eq. 5),
-    with any other family the same of its components; with one component it is IWAE's (Burda et al. 2016, eq. 8), and
+    The density of the whole mixture is the denominator. With the singletons it is MMVAE's bound (Shi et al. 2019, section
+    3), with any other family the same of its components; with one component it is IWAE's (Burda et al. 2016, eq. 8), and
     with K = 1 it is `ELBO(kl="mixture")` averaged over the components. The networks see S * K samples of a row.
 
-    `gradient="dreg"`: the encoders' gradient is the doubly reparameterised one, of the same mean and a lower variance: none
-    flows through the density q, and that of z counts with the squared importance weights (Tucker et al. 2019, eq. 8;
-    Shi et al. 2019, appendix). "iwae": the plain one.
+    `gradient="dreg"`: the encoders' gradient is the doubly reparameterised one (Tucker et al. 2019), of the same mean as the
+    plain one, "iwae", and, near beta = 1, a lower variance. With v[k] = w[k] / sum(w) and log w = log p(X | z) + beta * log(p(z) / q(z)):
+
+        sum{ (1 - beta + beta * v[k]) * v[k] * d(log w)/dz * dz/d(encoder) - beta * (v[k] - 1/K) * d log( q(z) / q[s](z) ) }
+
+    where the last d is with z held: z comes from q[s], and q is the mixture. "dreg_published" leaves that term out, as
+    the code of Shi et al. 2019 does: with several components and K > 1 its mean is not that of the plain one.
 
     The terms told are averages under the importance weights; the KL is what the loss has beside them.
 
     Args:
         num_samples: K, of each component; default 10.
         beta: power of p(z) / q(z | X): a number, 0 or more, or a schedule of the step. Default 1.0: a bound on log p(X).
-        gradient: "iwae" (default) or "dreg".
+        gradient: "iwae" (default), "dreg" or "dreg_published".
 
     Raises:
         ValueError: for a `num_samples` that is not a positive integer, any other beta or gradient.
@@ -37,7 +41,9 @@ class IWAE(Objective):
         self.num_samples = check_count("num_samples", num_samples)
         self.beta = check_beta(beta)
         if gradient not in GRADIENTS:
-            raise ValueError(f'`gradient` must be "iwae" or "dreg". Received: gradient={gradient!r}')
+            raise ValueError(
+                f"`gradient` must be one of {', '.join(map(repr, GRADIENTS))}. Received: gradient={gradient!r}"
+            )
         self.gradient = gradient
 
     def __call__(self, q, log_likelihood, weights, seed):
@@ -46,7 +52,7 @@ class IWAE(Objective):
         index = tf.repeat(tf.range(subsets), count)[:, None] + tf.zeros([rows], tf.int32)  # [S * K, B]
         z = components.sample_at(index, seed)  # [S * K, B, D]
         density, share = components, {}
-        if self.gradient == "dreg":
+        if self.gradient != "iwae":
             density, z = components.frozen(), multiplied_gradient(z, share)
         found = log_likelihood(z)
         beta = value_at(self.beta, q.step)
@@ -54,9 +60,14 @@ class IWAE(Objective):
         log_weight = tf.reshape(log_weight, [subsets, count, -1])  # [S, K, B]
         bound = tf.reduce_logsumexp(log_weight, axis=1) - math.log(count)  # [S, B]
         normalized = tf.stop_gradient(tf.nn.softmax(log_weight, axis=1))
-        share["factor"] = tf.reshape(normalized, [subsets * count, -1, 1])
-        if self.gradient == "dreg":  # the value of the bound, the gradient of the weighted sum
+        share["factor"] = tf.reshape(1.0 - beta + beta * normalized, [subsets * count, -1, 1])
+        if self.gradient != "iwae":  # the value of the bound, the gradient of the weighted sum
             total = tf.reduce_sum(normalized * log_weight, axis=1)
+            if self.gradient == "dreg" and subsets > 1 and count > 1:
+                still = tf.stop_gradient(z)
+                ratio = components.log_prob(still) - components.density.log_prob(still, *components.chosen(index))
+                ratio = tf.reshape(ratio, tf.shape(log_weight))
+                total -= beta * tf.reduce_sum((normalized - 1.0 / count) * ratio, axis=1)
             bound = total + tf.stop_gradient(bound - total)
         of_components = tf.transpose(components.weights)  # [S, B]
         loss = -tf.reduce_sum(of_components * bound, axis=0)

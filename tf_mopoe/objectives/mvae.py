@@ -12,8 +12,9 @@ class MVAE(Objective):
     """loss = -ELBO(X) - sum{ ELBO(x[m]) : m } - sum{ ELBO(X[s]) : s in k random subsets }.
 
     ELBO(X[s]) has q = the product of the experts in s (and the prior: `joint_posterior="mvae"`), and reconstructs only s.
-    A row adds the bounds of what it has. The subsets are drawn anew each step, for the whole batch, uniformly over all
-    non-empty ones. Reference: Wu & Goodman 2018, section 2.3, eq. (6).
+    A row adds the bounds of what it has, that of its only modality once. The subsets are drawn anew each step, for the
+    whole batch, uniformly over all non-empty ones (the authors' code: of 2 to M - 1 modalities, the size first).
+    Reference: Wu & Goodman 2018, "sub-sampled training paradigm".
 
     The terms told are those of ELBO(X).
 
@@ -35,7 +36,8 @@ class MVAE(Objective):
         terms = self.bound(q, names, log_likelihood, weights, every, dict.fromkeys(names, True))
         loss = terms.loss
         for name in names if len(names) > 1 else ():
-            loss += self.bound(q, (name,), log_likelihood, weights, seeds.pop(), {name: True}).loss
+            alone = self.bound(q, (name,), log_likelihood, weights, seeds.pop(), {name: True}).loss
+            loss += tf.where(q.count > 1.0, alone, 0.0)
         if self.num_subsets:
             drawn = (
                 sampling.subsets(tf.ones([1, len(names)], tf.bool), self.num_subsets, seeds.pop())[0] > 0.0

@@ -1,0 +1,173 @@
+"""Every objective's loss equals that of the loops; rows that lack something, or everything."""
+
+import numpy as np
+import objective_reference as loops
+import pytest
+import small
+import tensorflow as tf
+
+import tf_mopoe as mopoe
+from tf_mopoe import objectives, sampling
+
+SEED = tf.constant([3, 4])
+SUBSETS = 2  # random ones of MVAE
+
+
+def drawn_subsets(names):
+    """The random subsets that MVAE draws with SEED."""
+    count = 2 + len(names) + SUBSETS
+    seed = tf.unstack(tf.random.split(SEED, count))[-1 - len(names) if len(names) > 1 else -1]
+    rows = sampling.subsets(tf.ones([1, len(names)], tf.bool), SUBSETS, seed)[0].numpy()
+    return [tuple(name for name, there in zip(names, row) if there) for row in rows]
+
+
+# {case: (objective, joint posterior, loss of a Batch)}
+CASES = {
+    "elbo": (
+        objectives.ELBO(beta=2.5),
+        lambda: "mopoe",
+        lambda batch: loops.elbo(batch, SEED, 2.5, "powerset", "full"),
+    ),
+    "iwae": (
+        objectives.IWAE(num_samples=3, beta=1.5),
+        lambda: "mmvae",
+        lambda batch: loops.iwae(batch, SEED, 1.5, 3, "unimodal", "none"),
+    ),
+    "dreg": (
+        objectives.IWAE(num_samples=2, gradient="dreg"),
+        lambda: "mopoe",
+        lambda batch: loops.iwae(batch, SEED, 1.0, 2, "powerset", "full"),
+    ),
+    "mvae": (
+        objectives.MVAE(beta=0.5, num_subsets=SUBSETS),
+        lambda: "mvae",
+        lambda batch: loops.mvae(batch, SEED, 0.5, drawn_subsets(batch.names)),
+    ),
+    "mmjsd": (objectives.MMJSD(beta=2.0), lambda: "mmjsd", lambda batch: loops.mmjsd(batch, SEED, 2.0)),
+    "jmvae": (
+        objectives.JMVAE(alpha=0.3, beta=1.5),
+        small.joint_encoder,
+        lambda batch: loops.jmvae(batch, SEED, 1.5, 0.3),
+    ),
+    "telbo": (
+        objectives.TELBO(beta=0.5, unimodal_weight=3.0),
+        small.joint_encoder,
+        lambda batch: loops.telbo(batch, SEED, 0.5, 3.0),
+    ),
+    "mvtcae": (
+        objectives.MVTCAE(beta=2.5),
+        lambda: "mvtcae",
+        lambda batch: loops.mvtcae(batch, SEED, 2.5, 5.0 / 6.0),
+    ),
+}
+INPUTS = {
+    "all": small.rows(7),
+    "some": small.with_missing(small.rows(7)),
+    "one modality": small.rows(7, ("word",)),
+    "two, some": small.with_missing(small.rows(7, ("image", "sensor"))),
+}
+
+
+@pytest.fixture(scope="module")
+def models():
+    made = {}
+    for case, (objective, joint_posterior, _) in CASES.items():
+        made[case] = small.model(
+            joint_posterior=joint_posterior(), objective=objective, reconstruction_weights="dimension"
+        )
+    return made
+
+
+@pytest.mark.parametrize("given", INPUTS)
+@pytest.mark.parametrize("case", CASES)
+def test_the_loss_equals_the_loop(models, case, given):
+    model, inputs = models[case], INPUTS[given]
+    terms = model.bound(inputs, SEED)
+    expected = CASES[case][2](loops.Batch(model, inputs))
+    np.testing.assert_allclose(terms.loss, expected, rtol=1e-5)
+    assert set(terms.reconstruction) == {name for name in small.SHAPES if name in inputs}
+
+
+@pytest.mark.parametrize("given", ["all", "some", "two, some"])
+def test_the_contrastive_loss_equals_the_loop(given):
+    inputs = {key: value[:5] for key, value in INPUTS[given].items()}
+    base = objectives.ELBO(beta=0.1)
+    model = small.model(objective=objectives.Contrastive(base, weight=0.5, num_unrelated=2))
+    expected = loops.contrastive(
+        model, inputs, SEED, 0.5, 2, lambda batch, seed: loops.elbo(batch, seed, 0.1, "powerset", "full")
+    )
+    np.testing.assert_allclose(model.bound(inputs, SEED).loss, expected, rtol=1e-5)
+
+
+def test_the_contrastive_loss_of_one_modality_is_its_base():
+    model, inputs = small.model(objective=objectives.Contrastive(objectives.ELBO())), small.rows(4, ("word",))
+    loss = model.bound(inputs, SEED).loss
+    model.objective = objectives.ELBO()
+    np.testing.assert_array_equal(loss, model.bound(inputs, SEED).loss)
+
+
+def everything():
+    """All of CASES, and a contrastive one of each kind of gradient."""
+    yield from ((case, objective, joint()) for case, (objective, joint, _) in CASES.items())
+    for base in (objectives.ELBO(kl="mixture"), objectives.IWAE(num_samples=2, gradient="dreg")):
+        yield "contrastive", objectives.Contrastive(base), "mopoe"
+
+
+@pytest.mark.parametrize("number", range(len(CASES) + 2))
+def test_what_is_missing_reaches_neither_loss_nor_gradient_and_a_row_with_nothing_adds_zero(number):
+    """NaN against zeros in the missing rows: bit for bit the same; row 0 has nothing at all."""
+    _, objective, joint_posterior = list(everything())[number]
+    model = small.model(joint_posterior=joint_posterior, objective=objective)
+    results = []
+    for fill in (np.nan, 0.0):
+        inputs = small.with_missing(small.rows(6), fill=fill)
+        for name in small.SHAPES:
+            inputs[name][0], inputs["has_" + name][0] = fill, False
+        with tf.GradientTape(persistent=True) as tape:
+            terms = model.bound(inputs, SEED, training=True)
+            loss, of_nothing = tf.reduce_sum(terms.loss), terms.loss[0]
+        assert float(of_nothing) == 0.0 and float(terms.kl[0]) == 0.0
+        assert all(float(term[0]) == 0.0 for term in terms.reconstruction.values())
+        gradients = [g for g in tape.gradient(loss, model.trainable_variables) if g is not None]
+        results.append([terms.loss, *gradients])
+        for gradient in tape.gradient(of_nothing, model.trainable_variables):
+            assert gradient is None or not np.any(gradient)
+    for value, expected in zip(*results):
+        assert np.all(np.isfinite(value))
+        np.testing.assert_array_equal(value, expected)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_each_trains_in_a_graph_with_missing_rows(case):
+    """8 steps of Adam lower the loss of the rows seen, and move every variable."""
+    names = ("word", "sensor")
+    objective, joint_posterior, _ = CASES[case]
+    joint_posterior = joint_posterior() if isinstance(joint_posterior(), str) else small.joint_encoder(names)
+    model = small.compiled(names, joint_posterior=joint_posterior, objective=objective, learning_rate=0.03)
+    before = [variable.numpy() for variable in model.trainable_variables]
+    inputs = small.with_missing(small.rows(16, names), rate=0.2)
+    losses = model.fit(inputs, epochs=8, batch_size=16, verbose=0).history["loss"]
+    assert losses[-1] < losses[0] and np.all(np.isfinite(losses))
+    for variable, old in zip(model.trainable_variables, before):
+        assert np.any(variable.numpy() != old), variable.path
+
+
+def test_objectives_of_one_gaussian_refuse_a_mixture():
+    for objective in (objectives.JMVAE(), objectives.TELBO()):
+        with pytest.raises(ValueError, match="joint posterior of one component.*Received: 7 components"):
+            small.model(objective=objective).bound(small.rows(2), SEED)
+
+
+def test_the_conjunctive_product_is_of_one_prior():
+    """Kurle et al. 2019: p(z)^(1 - n) prod{ q(z | x[m]) }, against the loop; scales above 1 count as 1."""
+    layer = mopoe.MixtureOfProducts("powerset", prior_expert="conjunctive")
+    model = small.model(joint_posterior=layer)
+    inputs = small.with_missing(small.rows(6))
+    batch = loops.Batch(model, inputs)
+    product = model.subset_posterior(inputs)
+    for row in range(6):
+        experts = [batch.expert(name, row) for name in batch.present(row)]
+        precision = sum(1.0 / np.minimum(scale, 1.0) ** 2 for _, scale in experts) + 1.0 - len(experts)
+        loc = sum(loc / np.minimum(scale, 1.0) ** 2 for loc, scale in experts) / precision
+        np.testing.assert_allclose(product.loc[row], loc, rtol=1e-5, atol=1e-6)  # atol: sums that cancel
+        np.testing.assert_allclose(product.stddev()[row], precision**-0.5, rtol=1e-5)
