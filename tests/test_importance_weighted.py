@@ -1,5 +1,6 @@
 """IWAE: the order of the bounds on a model whose log p(X) is known, and the doubly reparameterised gradient."""
 
+import itertools
 from types import SimpleNamespace
 
 import linear_gaussian
@@ -127,7 +128,7 @@ def test_the_bounds_are_in_order():
         mean[name], error[name] = values.mean(axis=1), values.std(axis=1) / 20.0
         assert np.all(mean[name] < exact + 5.0 * error[name]), name
     order = ["components", 1, 2, 8, 32]
-    for low, high in zip(order, order[1:]):
+    for low, high in itertools.pairwise(order):
         assert np.all(mean[low] < mean[high] + 5.0 * (error[low] + error[high])), (low, high)
         assert mean[low].mean() < mean[high].mean()
     for same, other in (("mixture", 1), ("dreg", 32)):

@@ -18,8 +18,9 @@ class IWAE(Objective):
     3), with any other family the same of its components; with one component it is IWAE's (Burda et al. 2016, eq. 8), and
     with K = 1 it is `ELBO(kl="mixture")` averaged over the components. The networks see S * K samples of a row.
 
-    `gradient="dreg"`: the encoders' gradient is the doubly reparameterised one (Tucker et al. 2019), of the same mean as the
-    plain one, "iwae", and, near beta = 1, a lower variance. With v[k] = w[k] / sum(w) and log w = log p(X | z) + beta * log(p(z) / q(z)):
+    `gradient="dreg"`: the encoders' gradient is the doubly reparameterised one (Tucker et al. 2019), of the same mean as
+    the plain one, "iwae", and, near beta = 1, a lower variance. With log w = log p(X | z) + beta * log(p(z) / q(z)) and
+    v[k] = w[k] / sum(w) it is, for each component,
 
         sum{ (1 - beta + beta * v[k]) * v[k] * d(log w)/dz * dz/d(encoder) - beta * (v[k] - 1/K) * d log( q(z) / q[s](z) ) }
 

@@ -1,0 +1,126 @@
+"""What each objective is when its own part is taken away: an identity each, to the last digits of float32."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import reference
+import small
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import tf_mopoe as mopoe
+from tf_mopoe import objectives
+
+tfd = tfp.distributions
+SEED = tf.constant([3, 4])
+
+
+def loss_of(model, objective, inputs, seed=SEED):
+    model.objective = objective
+    return model.bound(inputs, seed).loss.numpy()
+
+
+def test_iwae_with_one_sample_is_the_elbo_of_the_mixture_averaged_over_its_components():
+    model, inputs = small.model(joint_posterior="mmvae"), small.rows(5)
+    components = model.mixture.components(*model.encode(inputs)[:3])
+    z = components.sample_at(tf.range(3)[:, None] + tf.zeros([5], tf.int32), SEED)  # [S, B, D]
+    total = 0.0
+    for number in range(3):
+        fixed = SimpleNamespace(
+            sample=lambda seed, z=z[number]: z,
+            log_prob=components.log_prob,
+            prior_log_prob=components.prior_log_prob,
+        )
+        q = SimpleNamespace(components=fixed, step=0)
+        terms = objectives.ELBO(kl="mixture")(
+            q, lambda z: model.log_likelihood_terms(z, model.encode(inputs)), model.term_weights, SEED
+        )
+        total += terms.loss / 3.0
+    np.testing.assert_allclose(loss_of(model, objectives.IWAE(1), inputs), total, rtol=1e-5)
+
+
+def test_iwae_with_one_component_is_that_of_burda():
+    """-log 1/K sum{ p(x | z[k]) p(z[k]) / q(z[k] | x) : k }."""
+    model, inputs = small.model(("sensor",)), small.rows(4, ("sensor",))
+    q = model.encoders["sensor"](inputs["sensor"])
+    z = q.mean() + q.stddev() * tf.random.stateless_normal([6, 4, 4], SEED)
+    decoded = model.decoders["sensor"](tf.reshape(z, [24, 4])).log_prob(tf.tile(inputs["sensor"], [6, 1]))
+    prior = tfd.MultivariateNormalDiag(tf.zeros(4), tf.ones(4))
+    log_weights = (tf.reshape(decoded, [6, 4]) + prior.log_prob(z) - q.log_prob(z)).numpy().astype(float)
+    expected = [-reference.log_mean_exp(column) for column in log_weights.T]
+    for gradient in ("iwae", "dreg"):
+        found = loss_of(model, objectives.IWAE(6, gradient=gradient), inputs)
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_mvae_of_one_modality_is_a_vaes_elbo_left_out_or_masked():
+    model, rows = small.model(joint_posterior="mvae"), small.rows(5)
+    masked = {**rows, "has_image": np.zeros(5, bool), "has_sensor": np.zeros(5, bool)}
+    for inputs in ({"word": rows["word"]}, masked):
+        count = sum(name in inputs for name in small.SHAPES)
+        first = tf.random.split(SEED, 2 + count)[0]
+        expected = loss_of(model, objectives.ELBO(beta=0.7), inputs, first)
+        np.testing.assert_allclose(loss_of(model, objectives.MVAE(beta=0.7), inputs), expected, rtol=1e-6)
+
+
+def test_mmjsd_of_experts_that_are_the_prior_is_zero():
+    model = small.model(joint_posterior="mmjsd", objective=objectives.MMJSD())
+    for encoder in model.encoders.values():
+        for head in (encoder.loc_head, encoder.log_variance_head):
+            head.kernel.assign(np.zeros(head.kernel.shape))
+            head.bias.assign(np.zeros(head.bias.shape))
+    np.testing.assert_allclose(model.bound(small.rows(4), SEED).kl, 0.0, atol=1e-6)
+
+
+def test_mvtcae_without_alpha_is_the_elbo_of_the_product():
+    model = small.model(joint_posterior="mvtcae")
+    for inputs in (small.rows(6), small.with_missing(small.rows(6))):
+        expected = loss_of(model, objectives.ELBO(beta=2.0), inputs)
+        np.testing.assert_allclose(loss_of(model, objectives.MVTCAE(0.0, 2.0), inputs), expected, rtol=1e-6)
+
+
+def test_mvtcae_of_one_modality_is_a_part_of_its_elbo():
+    """(1 - alpha) * ELBO: nothing is told by what the others say."""
+    model, inputs = small.model(joint_posterior="mvtcae"), small.rows(6, ("word",))
+    expected = 0.25 * loss_of(model, objectives.ELBO(beta=2.0), inputs)
+    np.testing.assert_allclose(loss_of(model, objectives.MVTCAE(0.75, 2.0), inputs), expected, rtol=1e-5)
+
+
+def test_jmvae_without_alpha_is_the_elbo_of_the_joint_encoder():
+    model = small.model(joint_posterior=small.joint_encoder())
+    for inputs in (small.rows(6), small.with_missing(small.rows(6))):
+        expected = loss_of(model, objectives.ELBO(beta=2.0), inputs)
+        np.testing.assert_array_equal(loss_of(model, objectives.JMVAE(0.0, 2.0), inputs), expected)
+
+
+def test_contrastive_without_weight_is_its_base():
+    model, inputs = small.model(), small.with_missing(small.rows(6))
+    expected = loss_of(model, objectives.ELBO(), inputs)
+    found = loss_of(model, objectives.Contrastive(objectives.ELBO(), weight=0.0), inputs)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_contrastive_of_one_row_is_its_base():
+    """There is no other row: no unrelated tuple, and a cross-entropy of log 1."""
+    model, inputs = small.model(), small.rows(1)
+    expected = loss_of(model, objectives.ELBO(), inputs)
+    found = loss_of(model, objectives.Contrastive(objectives.ELBO(), num_unrelated=3), inputs)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_conjunctive_experts_are_likelihoods_times_the_prior():
+    """p^(1 - n) prod{ p l[m] } = p prod{ l[m] }: with q[m] ~ p l[m] the rule "conjunctive" is "all" of the l[m]."""
+    rng = np.random.default_rng(0)
+    names = ("a", "b", "c")
+    likelihoods = {
+        n: tfd.MultivariateNormalDiag(*rng.normal(size=(2, 4, 3)).astype(np.float32) ** [[[1]], [[2]]]) for n in names
+    }
+    posteriors = {}
+    for name, q in likelihoods.items():
+        precision = 1.0 + 1.0 / q.stddev() ** 2
+        posteriors[name] = tfd.MultivariateNormalDiag(q.mean() / q.stddev() ** 2 / precision, precision**-0.5)
+    available = {"b": np.array([True, False, True, False]), "c": np.array([True, True, False, False])}
+    conjunctive = mopoe.MixtureOfProducts("powerset", "conjunctive").components(posteriors, available)
+    every = mopoe.MixtureOfProducts("powerset", "all").components(likelihoods, available)
+    np.testing.assert_allclose(conjunctive.loc, every.loc, rtol=1e-3, atol=1e-4)  # 1 + l - 1 in float32
+    np.testing.assert_allclose(conjunctive.scale, every.scale, rtol=1e-3)
