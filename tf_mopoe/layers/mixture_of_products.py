@@ -32,7 +32,7 @@ class MixtureOfProducts(keras.layers.Layer):
         subsets: "powerset" (default), "unimodal", "unimodal_and_prior", "full", or a list of tuples of modality names.
         prior_expert: which products the prior N(0, I) joins as one more expert: "full" (default: that of all the
             modalities, if there are two or more), "all", "none", or "conjunctive": p(z)^(1 - n) in a product of n, for
-            experts that each hold the prior already (Kurle et al. 2019, section 3; a scale above 1 counts as 1 there).
+            experts that each hold the prior already (Kurle et al. 2019; a scale above 1 counts as 1 there).
         max_components: the most subsets of "powerset" that are enumerated; default 1,024.
         num_components: how many are drawn beyond that; default 64.
         modalities: names of all modalities, in order. Default: those of the model, or of the first call.

@@ -12,7 +12,8 @@ class Contrastive(Objective):
 
     L is another objective's loss, in the place of -log p(X). X[m, 0] = X; X[m, n] has the modality m of another row of the
     batch: an unrelated tuple. So the related one is to be told from N others by its likelihood. Reference: Shi et al.,
-    "Relating by contrasting", ICLR 2021, eqs. (3) to (6); (1 + weight) / weight is its gamma.
+    "Relating by contrasting", ICLR 2021: over `weight` this is its gamma * L + mean{ log sum{ ... } : m } with gamma =
+    (1 + weight) / weight.
 
     Args:
         objective: L, such as `ELBO()` or `IWAE()`.

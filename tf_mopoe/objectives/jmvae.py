@@ -11,7 +11,7 @@ class JMVAE(Objective):
     """loss = sum{ weight[m] * E_q[-log p(x[m] | z)] : m } + beta * KL( q || p ) + alpha * sum{ KL( q || q[m] ) : m }.
 
     q is the joint posterior, one Gaussian: that of a `JointEncoder`, a network that reads all modalities at once.
-    Reference: Suzuki, Nakayama, Matsuo, "Joint multimodal learning with deep generative models", 2016, eq. (7).
+    Reference: Suzuki, Nakayama, Matsuo, "Joint multimodal learning with deep generative models", 2016 (JMVAE-kl).
 
     Args:
         alpha: weight of the terms that teach the single encoders: a number, 0 or more, or a schedule of the step.

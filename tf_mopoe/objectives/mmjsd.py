@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from tf_mopoe import experts
-from tf_mopoe.objectives.terms import Objective, Terms, check_beta, negative, value_at, weighted
+from tf_mopoe.objectives.terms import Objective, Terms, check_beta, check_normal, negative, value_at, weighted
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -12,22 +12,23 @@ class MMJSD(Objective):
     """loss = sum{ weight[m] * E_q[-log p(x[m] | z)] : m } + beta * sum{ w[s] * KL( q[s] || f ) : s }.
 
     f is the dynamic prior, the geometric mean of all components: f ~ prod{ q[s]^w[s] : s }, a Gaussian again. Of
-    `joint_posterior="mmjsd"`: the components are the single experts and the prior p(z), and z comes from their mixture.
-    Reference: Sutter, Daunhawer, Vogt, "Multimodal generative learning utilizing Jensen-Shannon divergence", NeurIPS 2020,
-    eqs. (5) to (8).
+    `joint_posterior="mmjsd"`: the components are the single experts and the prior p(z), and z comes from their mixture (as
+    in the code of Sutter et al. 2021; in the first one z comes from the experts only). It bounds the log of p(X) under f,
+    not p(z). Reference: Sutter, Daunhawer, Vogt, "Multimodal generative learning utilizing Jensen-Shannon divergence",
+    NeurIPS 2020.
 
     Args:
         beta: weight of the divergence: a number, 0 or more, or a schedule of the step. Default 1.0.
 
     Raises:
-        ValueError: for any other beta.
+        ValueError: for any other beta; at the call, for experts that are not normal.
     """
 
     def __init__(self, beta=1.0):
         self.beta = check_beta(beta)
 
     def __call__(self, q, log_likelihood, weights, seed):
-        components = q.components
+        components = check_normal(q.components)
         loc, scale = components.loc, components.scale  # [B, S, D]
         reconstruction = negative(log_likelihood(components.sample(seed)))
         precision = components.weights[..., None] / tf.square(scale)

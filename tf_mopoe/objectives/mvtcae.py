@@ -4,7 +4,16 @@ import keras
 import tensorflow as tf
 
 from tf_mopoe import experts
-from tf_mopoe.objectives.terms import Objective, Terms, check_beta, check_number, negative, value_at, weighted
+from tf_mopoe.objectives.terms import (
+    Objective,
+    Terms,
+    check_beta,
+    check_normal,
+    check_number,
+    negative,
+    value_at,
+    weighted,
+)
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -12,8 +21,9 @@ class MVTCAE(Objective):
     """loss = (M - a) / M * Rec + beta * [ (1 - a) * KL( q || p ) + a / M * sum{ KL( q || q[m] ) : m } ].
 
     Rec is the weighted sum of the reconstruction terms, q the product of all experts without the prior
-    (`joint_posterior="mvtcae"`), q[m] a single expert; M counts what a row has. Reference: Hwang et al., "Multi-view
-    representation learning via total correlation objective", NeurIPS 2021, eq. (9).
+    (`joint_posterior="mvtcae"`), q[m] a single expert; M counts what a row has. With a = 0 it is the ELBO of the product,
+    of one modality (1 - a) times its ELBO. Reference: Hwang et al., "Multi-view representation learning via total
+    correlation objective", NeurIPS 2021.
 
     Args:
         alpha: a, in [0, 1]: how much each expert is drawn to what all say together. Default 5/6, as published.
@@ -24,7 +34,7 @@ class MVTCAE(Objective):
     """
 
     def __init__(self, alpha=5.0 / 6.0, beta=1.0):
-        self.alpha = check_number("alpha", alpha, high=1.0 + 1e-9)
+        self.alpha = check_number("alpha", alpha, high=1.0)
         self.beta = check_beta(beta)
 
     def __call__(self, q, log_likelihood, weights, seed):
@@ -39,6 +49,7 @@ class MVTCAE(Objective):
 
 def kl_to_experts(q, joint):
     """sum{ KL( joint || q[m] ) : m }, [B], of what each row has; `joint`: `Components` with S = 1."""
+    check_normal(joint)
     total = 0.0
     for name, available in q.available.items():
         expert = q.expert(name)

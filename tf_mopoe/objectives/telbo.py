@@ -12,8 +12,8 @@ class TELBO(Objective):
     """loss = -ELBO(X; q) - sum{ ELBO(x[m]; q[m]) : m }.
 
     The first, of the joint posterior (one Gaussian, that of a `JointEncoder`), trains the decoders and the joint encoder.
-    The others train the single encoders only: no gradient reaches the decoders from them. Reference: Vedantam et al.,
-    "Generative models of visually grounded imagination", ICLR 2018, eq. (5).
+    The others train the single encoders only: no gradient reaches the decoders from them (in the authors' code an option
+    of each modality). Reference: Vedantam et al., "Generative models of visually grounded imagination", ICLR 2018.
 
     The terms told are those of ELBO(X; q).
 

@@ -1,9 +1,12 @@
 """What every objective returns, and what most of them compute."""
 
+import sys
 from typing import NamedTuple
 
 import keras
 import tensorflow as tf
+
+from tf_mopoe.densities import Normal
 
 Schedule = keras.optimizers.schedules.LearningRateSchedule
 
@@ -47,10 +50,10 @@ def deserialized(value):
     return keras.saving.deserialize_keras_object(value) if isinstance(value, dict) and "class_name" in value else value
 
 
-def check_number(name, value, low=0.0, high=float("inf")):
-    """`value` as a float; a ValueError unless it is a number with low <= value < high."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value < high:
-        limit = f"{low:g} or more" + (f" and below {high:g}" if high < float("inf") else "")
+def check_number(name, value, high=sys.float_info.max):
+    """`value` as a float; a ValueError unless it is a number with 0 <= value <= high."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 <= value <= high:
+        limit = "0 or more" if high == sys.float_info.max else f"from 0 to {high:g}"
         raise ValueError(f"`{name}` must be a number, {limit}. Received: {name}={value!r}")
     return float(value)
 
@@ -69,6 +72,13 @@ def check_count(name, value, low=1):
     if isinstance(value, bool) or not isinstance(value, int) or value < low:
         raise ValueError(f"`{name}` must be an integer, {low} or more. Received: {name}={value!r}")
     return value
+
+
+def check_normal(components):
+    """The same `Components`; a ValueError unless they are normal, as the divergences between experts are."""
+    if components.density is not Normal:
+        raise ValueError(f"This objective needs normal experts. Received: {components.density.name} experts")
+    return components
 
 
 def weighted(weights, reconstruction):
