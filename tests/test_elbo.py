@@ -123,7 +123,7 @@ def test_the_mixtures_own_kl_is_at_most_the_averaged_one():
     kls = {}
     for kl in ("components", "mixture"):
         terms = mopoe.objectives.ELBO(kl=kl)(
-            SimpleNamespace(components=components), lambda z: {"x": tf.zeros(4000)}, {"x": 1.0}, SEED
+            SimpleNamespace(components=components, step=0), lambda z: {"x": tf.zeros(4000)}, {"x": 1.0}, SEED
         )
         kls[kl] = terms.kl.numpy()
     error = kls["mixture"].std() / np.sqrt(4000)

@@ -1,5 +1,6 @@
 """Every objective's loss equals that of the loops; rows that lack something, or everything."""
 
+import keras
 import numpy as np
 import objective_reference as loops
 import pytest
@@ -88,14 +89,29 @@ def test_the_loss_equals_the_loop(models, case, given):
     assert set(terms.reconstruction) == {name for name in small.SHAPES if name in inputs}
 
 
-@pytest.mark.parametrize("given", ["all", "some", "two, some"])
-def test_the_contrastive_loss_equals_the_loop(given):
+BASES = {
+    "elbo": (
+        objectives.ELBO(beta=0.1),
+        lambda: "mopoe",
+        lambda batch, seed: loops.elbo(batch, seed, 0.1, "powerset", "full"),
+    ),
+    "jmvae": (
+        objectives.JMVAE(alpha=0.3, beta=0.1),
+        small.joint_encoder,
+        lambda batch, seed: loops.jmvae(batch, seed, 0.1, 0.3),
+    ),
+}
+
+
+@pytest.mark.parametrize("base, given", [("elbo", "all"), ("elbo", "some"), ("elbo", "two, some"), ("jmvae", "some")])
+def test_the_contrastive_loss_equals_the_loop(base, given):
+    """The unrelated tuples are whole batches of their own: inputs put together anew and encoded again."""
     inputs = {key: value[:5] for key, value in INPUTS[given].items()}
-    base = objectives.ELBO(beta=0.1)
-    model = small.model(objective=objectives.Contrastive(base, weight=0.5, num_unrelated=2))
-    expected = loops.contrastive(
-        model, inputs, SEED, 0.5, 2, lambda batch, seed: loops.elbo(batch, seed, 0.1, "powerset", "full")
+    objective, joint_posterior, loss = BASES[base]
+    model = small.model(
+        joint_posterior=joint_posterior(), objective=objectives.Contrastive(objective, weight=0.5, num_unrelated=2)
     )
+    expected = loops.contrastive(model, inputs, SEED, 0.5, 2, loss)
     np.testing.assert_allclose(model.bound(inputs, SEED).loss, expected, rtol=1e-5)
 
 
@@ -150,6 +166,29 @@ def test_each_trains_in_a_graph_with_missing_rows(case):
     assert losses[-1] < losses[0] and np.all(np.isfinite(losses))
     for variable, old in zip(model.trainable_variables, before):
         assert np.any(variable.numpy() != old), variable.path
+
+
+@keras.saving.register_keras_serializable(package="test")
+class Autoencoder(objectives.Objective):
+    """-log p(X | z) at the mean of the product of all: an objective of a user's own."""
+
+    def __init__(self, power=1.0):
+        self.power = power
+
+    def __call__(self, q, log_likelihood, weights, seed):
+        found = log_likelihood(q.product(tuple(q.experts)).loc[:, 0])
+        return objectives.Terms(-self.power * sum(found.values()), found, tf.zeros_like(q.count))
+
+
+def test_an_objective_of_ones_own_trains_and_survives_a_file(tmp_path):
+    model = small.compiled(("sensor",), objective=Autoencoder(power=0.5), learning_rate=0.03)
+    inputs = small.rows(8, ("sensor",))
+    losses = model.fit(inputs, epochs=4, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.objective.power == 0.5
+    np.testing.assert_array_equal(loaded.bound(inputs, SEED).loss, model.bound(inputs, SEED).loss)
 
 
 def test_objectives_of_one_gaussian_refuse_a_mixture():
