@@ -17,7 +17,7 @@ from running import finish, start
 
 import tf_mopoe as mopoe
 from tf_mopoe import export
-from tf_mopoe.export import row_draws
+from tf_mopoe.export import pruning, row_draws
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +115,31 @@ def test_every_weight_is_saved_once(exported):
     shapes = [shape for name, shape in shapes.items() if name.endswith("VARIABLE_VALUE")]
     weights = [w for part in (*model.encoders.values(), *model.decoders.values()) for w in part.weights]
     assert sorted(shapes) == sorted(list(weight.shape) for weight in weights)
+
+
+def test_pruning_leaves_outputs_and_side_effects(tmp_path):
+    class Halves(tf.Module):
+        def __init__(self):
+            self.calls = tf.Variable(0)
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32)])
+        def half(self, x):
+            tf.exp(x, name="never_used")
+            self.calls.assign_add(1)
+            tf.debugging.assert_non_negative(x)
+            return tf.map_fn(lambda row: row / 2.0, x)
+
+    tf.saved_model.save(Halves(), str(tmp_path))
+    before = (tmp_path / "saved_model.pb").read_bytes()
+    pruning.prune(tmp_path)
+    after = (tmp_path / "saved_model.pb").read_bytes()
+    assert b"never_used" in before and b"never_used" not in after and len(after) < len(before)
+    halves = tf.saved_model.load(str(tmp_path))
+    for _ in range(2):
+        np.testing.assert_array_equal(halves.half(tf.constant([1.0, 2.0])), [0.5, 1.0])
+    assert halves.calls.numpy() == 2
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        halves.half(tf.constant([-1.0]))
 
 
 def test_lookup_tables_go_along(tmp_path):

@@ -10,7 +10,7 @@ import tempfile
 import keras
 import tensorflow as tf
 
-from tf_mopoe.export import serving_files, warm_up
+from tf_mopoe.export import pruning, serving_files, warm_up
 from tf_mopoe.export.signatures import signatures
 
 
@@ -86,6 +86,7 @@ def write(model, endpoints, name, path):
     for signature, (function, specs) in endpoints.items():
         archive.add_endpoint(signature, function, input_signature=specs)
     archive.write_out(str(path), verbose=False)
+    pruning.prune(path)
     # The server keeps an executor for each signature it has run, so the default is warmed up besides its namesake.
     inputs = {signature: specs for signature, (_, specs) in endpoints.items()}
     inputs["serving_default"] = inputs["translate"]
