@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 
+import c_api
 import numpy as np
 import pytest
 import signature_rows
@@ -31,15 +32,7 @@ def cases(exported):
 
 def test_without_python_tensorflow_every_signature_equals_keras(exported, cases, tmp_path):
     requests, truth = cases
-    np.savez(tmp_path / "in.npz", **{f"{s}/{key}": x for s, values in requests.items() for key, x in values.items()})
-    command = [sys.executable, TESTS / "c_api.py", exported[1], tmp_path / "in.npz", tmp_path / "out.npz"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0, result.stderr
-    answers = {}
-    with np.load(tmp_path / "out.npz") as arrays:
-        for key in arrays.files:
-            answers.setdefault(key.split("/")[0], {})[key.split("/")[1]] = arrays[key]
-    warm = {key.removeprefix("warm-up "): answers.pop(key) for key in list(answers) if key.startswith("warm-up ")}
+    answers, warm = c_api.in_a_process(exported[1], requests, tmp_path)
     signature_rows.assert_equal(answers, truth)
     assert set(warm) == set(truth)
     for signature, outputs in warm.items():
