@@ -54,7 +54,7 @@ def test_its_export_makes_what_it_made(record, tmp_path):
 
 
 @pytest.mark.parametrize("record", EXPORTED, ids=lambda path: path.name)
-def test_its_encoders_encode_what_it_encoded(record, tmp_path):
+def test_its_encoders_encode_what_it_encoded_and_its_export_fuses_it(record, tmp_path):
     """The .tflite files without TensorFlow. They are of 8 bits: what runs through them goes in 255 steps of its range.
 
     Measured: loc, which runs from -3 to 3, is off by 0.037 at most, and the scale by 1.4 %.
@@ -63,10 +63,19 @@ def test_its_encoders_encode_what_it_encoded(record, tmp_path):
     edge = shutil.copytree(record / "edge", tmp_path / "edge")
     assert json.loads((edge / f"{model.modalities[0]}.json").read_text())["quantization"] == "int8"
     with np.load(record / "example.npz") as example:
-        made = on_device.encode(edge, {name: example[f"x_{name}"] for name in model.modalities})
-        for name, (loc, scale) in made.items():
-            np.testing.assert_allclose(loc, example[f"loc_{name}"], atol=0.05)
-            np.testing.assert_allclose(scale, model.encoders[name](example[f"x_{name}"]).stddev(), rtol=0.02)
+        x = {name: example[f"x_{name}"] for name in model.modalities}
+        told = {name: example[f"loc_{name}"] for name in model.modalities}
+    made = on_device.encode(edge, x)
+    parts, count = {}, len(x[model.modalities[0]])
+    for name, (loc, scale) in made.items():
+        np.testing.assert_allclose(loc, told[name], atol=0.05)
+        np.testing.assert_allclose(scale, model.encoders[name](x[name]).stddev(), rtol=0.02)
+        parts |= {f"loc_{name}": loc, f"scale_{name}": scale, f"has_{name}": np.ones(count, bool)}
+    request = parts | {"seed": np.zeros((count, 2), np.int32)}
+    answers, _ = c_api.in_a_process(record / "saved_model" / "1", {"fuse": request}, tmp_path)
+    q = model.subset_posterior(x)
+    np.testing.assert_allclose(answers["fuse"]["loc"], q.loc, atol=0.05)
+    np.testing.assert_allclose(answers["fuse"]["scale"], q.stddev(), rtol=0.02)
 
 
 def test_export_and_encoders_of_the_digits_are_below_8_mb_together():
