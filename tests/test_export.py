@@ -280,6 +280,7 @@ def test_the_trainer_exports_a_run(tmp_path):
     output = finish(start([sys.executable, "-m", "trainers.export", *flags]))
     target = tmp_path / "saved_model" / "5"
     assert str(target) in output
+    assert f'name: "{tmp_path.name}"' in (target.parent / "models.config").read_text()
     rows = signature_rows.every_subset(model.modalities)
     answers = run(tf.saved_model.load(str(target)).signatures, signature_rows.requests(model, rows))
     np.testing.assert_allclose(answers["encode"]["loc"], model.subset_posterior(rows).loc, rtol=1e-5, atol=1e-6)

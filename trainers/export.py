@@ -4,8 +4,8 @@
     python -m trainers.export --run=runs/digits --edge=runs/digits/edge --quantization=float16
     python -m trainers.export --run=saved_models/digits --edge=saved_models/digits/edge --quantization=int8
 
-Leaves the next version in <run>/saved_model/, and beside it how to serve and call it; prints the sizes. The third line is
-that of the record, whose card tells of it (trainers.publish).
+Leaves the next version in <run>/saved_model/, and beside it how to serve and call it, by the run's name; prints the sizes.
+The third line is that of the record, whose card tells of it (trainers.publish).
 """
 
 import json
@@ -34,7 +34,7 @@ def main(_):
         raise app.UsageError(f"--run needs the folder of a finished training. Received: {run}, without model.keras")
     model = keras.models.load_model(run / "model.keras")
     out = pathlib.Path(FLAGS.out or run / "saved_model")
-    version = export.saved_model(model, out, FLAGS.version, FLAGS.num_samples)
+    version = export.saved_model(model, out, FLAGS.version, FLAGS.num_samples, name=run.resolve().name)
     print(f"SavedModel: {version}, {megabytes(*version.rglob('*'))}, to be served as in {out}")
     if FLAGS.edge:
         files = export.tflite_encoders(model, FLAGS.edge, FLAGS.quantization, representative(run)).values()
