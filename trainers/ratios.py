@@ -91,7 +91,7 @@ def speed(work):
     """Rows per second; none for what has no rows."""
     if not work["seconds"]:
         return "fails"
-    return f"{work['batch_size'] / median(work):,.0f}" if work["parameters"] else ""
+    return digits(work["batch_size"] / median(work)) if work["parameters"] else ""
 
 
 def spread(middle, least, greatest):
@@ -100,4 +100,5 @@ def spread(middle, least, greatest):
 
 def digits(value):
     """Three digits that count: 0.123, 1.23, 12.3, 123, 1,234."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}" if value < 1 else f"{value:.{2 - (value >= 10)}f}"
+    decimals = 3 - sum(value >= limit for limit in (1, 10, 100))
+    return f"{value:,.{decimals}f}"

@@ -33,6 +33,9 @@ class Worker:
             told = self.read()
         except Failed:
             told = {}
+        except Exception:
+            self.__exit__()
+            raise
         self.works, self.parameters = told.get("works", []), told.get("parameters")
         return self
 
