@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
-from tf_mopoe.datasets import polymnist
+from tf_mopoe.datasets import Rows, polymnist
 from trainers import loop, workloads
 
 FLAGS = flags.FLAGS
@@ -113,7 +113,7 @@ def translate(model):
 
 def fit(model):
     """Keras' fit, from the data set's rows."""
-    data = pictures()
+    data = pictures(model)
 
     class Ends(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
@@ -132,7 +132,7 @@ def fit(model):
 
 def trainer(model):
     """The trainers' loop, from the data set's rows."""
-    data = pictures()
+    data = pictures(model)
 
     def work(steps):
         calls, ends = -(-steps // LOOP_STEPS) + 1, []  # the first one traces
@@ -147,7 +147,7 @@ def trainer(model):
 
 def data(model):
     """The data set alone, nothing done with its rows."""
-    data = pictures()
+    data = pictures(model)
 
     def work(steps):
         rows = data.take((steps + 1) * FLAGS.batch_size)
@@ -156,8 +156,15 @@ def data(model):
     return {"data": average(work), "train": average(bare_step(model))}
 
 
-def pictures():
-    return polymnist(FLAGS.data_dir, FLAGS.backgrounds)[0]
+def pictures(model):
+    """PolyMNIST's rows, of the first backgrounds."""
+    rows, _ = polymnist(FLAGS.data_dir, FLAGS.backgrounds)
+
+    def make(numbers):
+        made = rows.make(numbers)
+        return {name: made[name] for name in model.modalities}
+
+    return Rows(len(rows), make)
 
 
 MODES = {work.__name__: work for work in (train, floor, encode, joint, translate, fit, data)} | {"loop": trainer}
