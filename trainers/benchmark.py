@@ -17,9 +17,12 @@ compared takes turns of a few seconds; each mode has a process of its own, whose
     import       `import tf_mopoe`, against that of TensorFlow and TensorFlow Probability
 
 With --peer MultiVae takes turns in train, encode and translate, as it is and with an allocator that keeps its memory.
+Only an idle machine compares: its threads wait for each other at every small op, so any other process slows it by far more
+than it slows TensorFlow. The load of others, before the start, is told.
 """
 
 import contextlib
+import os
 import pathlib
 import subprocess
 import sys
@@ -59,13 +62,14 @@ peer/bin/pip install --no-deps multivae==1.0.3 pythae==0.1.2
 
 def main(_):
     check_flags()
+    load = os.getloadavg()[0]  # of others: ours has not begun
     cases = [imports()] if "import" in FLAGS.modes else []
     for workload in FLAGS.workloads:
         modes = [mode for mode in FLAGS.modes if mode in OWN or (mode in WITH_DATA and workload == "polymnist")]
         for modalities in [MODALITIES[workload]] if MODALITIES[workload] else map(int, FLAGS.modalities):
             cases += [case(workload, modalities, mode) for mode in modes]
-    facts = {"commit": commit(), "device": device()}
-    print(f"Commit {facts['commit']}, {facts['device']}; {FLAGS.rounds} rounds.\n")
+    facts = {"commit": commit(), "device": device(), "load_before": load}
+    print(f"Commit {facts['commit']}, {facts['device']}, load {load:.1f} before; {FLAGS.rounds} rounds.\n")
     print("\n".join(ratios.tables(cases)))
     if FLAGS.out:
         names = [flag.name for flag in FLAGS.get_key_flags_for_module(sys.modules[__name__])]
