@@ -3,13 +3,14 @@
     python tests/c_api.py VERSION_FOLDER requests.npz answers.npz
 
 runs every request (arrays `<signature>/<input>`), replays the warm-up file, and leaves the answers. The only parts of the
-wheel that are imported are the generated classes of its protocol buffers.
+wheel that are imported are the generated classes of its protocol buffers. `in_a_process` does that for a test.
 """
 
 import ctypes
 import importlib.util
 import pathlib
 import struct
+import subprocess
 import sys
 import types
 
@@ -173,6 +174,22 @@ def replay(runtime, folder):
         )
         for request in requests_of(folder)
     }
+
+
+def in_a_process(version, requests, folder):
+    """What an export answers to {signature: {input: array}}, {signature: {output: array}}, and what to its warm-up file."""
+    given, made = folder / "requests.npz", folder / "answers.npz"
+    np.savez(given, **{f"{s}/{key}": x for s, values in requests.items() for key, x in values.items()})
+    command = [sys.executable, __file__, version, given, made]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    answers, warm = {}, {}
+    with np.load(made) as arrays:
+        for key in arrays.files:
+            signature, name = key.split("/")
+            into = warm if signature.startswith("warm-up ") else answers
+            into.setdefault(signature.removeprefix("warm-up "), {})[name] = arrays[key]
+    return answers, warm
 
 
 def main(folder, requests, answers):

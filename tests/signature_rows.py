@@ -46,14 +46,14 @@ def expected(model, rows):
     single = [{key: value[i : i + 1] for key, value in rows.items()} for i in range(len(draws))]
     translated = joined([model.translate(row, seed=draw) for row, draw in zip(single, draws)])
     nats = [model.log_likelihood(row, SAMPLES, seed=draw) for row, draw in zip(single, draws)]
-    q, encoded = model.subset_posterior(rows), model.encode(rows)[:3]
+    q = model.subset_posterior(rows)
     encoded = {"loc": q.loc.numpy(), "scale": q.stddev().numpy()}
     return {
         "translate": translated,
         "serving_default": translated,
         "encode": encoded,
         "joint_posterior": {
-            key: value.numpy() for key, value in model.mixture.components(*encoded).parameters().items()
+            key: value.numpy() for key, value in model.mixture.components(*model.encode(rows)[:3]).parameters().items()
         },
         "generate": joined([model.generate(1, seed=draw) for draw in draws]),
         "fuse": encoded | translated,

@@ -122,9 +122,8 @@ def test_the_mixtures_own_kl_is_at_most_the_averaged_one():
     components = Components(tf.fill([4000, 7], 1 / 7), loc, scale)
     kls = {}
     for kl in ("components", "mixture"):
-        terms = mopoe.objectives.ELBO(kl=kl)(
-            SimpleNamespace(components=components, step=0), lambda z: {"x": tf.zeros(4000)}, {"x": 1.0}, SEED
-        )
+        q = SimpleNamespace(components=components, step=0)
+        terms = mopoe.objectives.ELBO(kl=kl)(q, lambda z: {"x": tf.zeros(4000)}, {"x": 1.0}, SEED)
         kls[kl] = terms.kl.numpy()
     error = kls["mixture"].std() / np.sqrt(4000)
     assert kls["mixture"].mean() < kls["components"].mean() + 5 * error

@@ -29,6 +29,9 @@ def evaluated(finished, tmp_path_factory):
         outputs = keras.layers.Dense(10, activation="softmax")(features)
         keras.Model(inputs, outputs).save(run / "classifiers" / f"{name}.keras")
     output = finish(start([sys.executable, "-m", "trainers.evaluate", f"--run={run}", *FLAGS]))
+    (folder / "tiny" / "saved_model").mkdir(parents=True)
+    (folder / "tiny" / "edge").mkdir()
+    (folder / "tiny" / "edge" / "image.json").write_text('{"quantization": "int8"}')
     finish(start([sys.executable, "-m", "trainers.publish", f"--run={run}", "--name=tiny", f"--out={folder}"]))
     return run, folder / "tiny", output
 
@@ -75,15 +78,18 @@ def test_a_record_holds_the_model_and_what_it_makes(evaluated):
     card = (record / "README.md").read_text()
     assert (run / "evaluation" / "table.md").read_text().strip() in card
     assert "--dataset=digits --method=mopoe --latent_dim=4 --epochs=3 --batch_size=32 --missing_rate=0.2" in card
+    assert "trainers.export --run=saved_models/tiny --edge=saved_models/tiny/edge --quantization=int8\n" in card
     told = "".join(path.read_text() for path in record.glob("*.*") if path.suffix in (".md", ".json"))
     assert str(run.parent) not in told
     assert sorted(path.name for path in record.iterdir()) == [
         "README.md",
         "classifiers",
+        "edge",
         "example.npz",
         "flags.json",
         "metrics.json",
         "model.keras",
+        "saved_model",
         "translations.png",
     ]
 

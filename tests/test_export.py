@@ -1,11 +1,10 @@
 """The SavedModel: values as Keras', rows that do not depend on their batch, nothing half written."""
 
 import errno
+import json
 import os
 import resource
 import sys
-import threading
-import time
 
 import keras
 import numpy as np
@@ -17,7 +16,7 @@ from running import finish, start
 
 import tf_mopoe as mopoe
 from tf_mopoe import export
-from tf_mopoe.export import row_draws
+from tf_mopoe.export import pruning, row_draws
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +116,31 @@ def test_every_weight_is_saved_once(exported):
     assert sorted(shapes) == sorted(list(weight.shape) for weight in weights)
 
 
+def test_pruning_leaves_outputs_and_side_effects(tmp_path):
+    class Halves(tf.Module):
+        def __init__(self):
+            self.calls = tf.Variable(0)
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32)])
+        def half(self, x):
+            tf.exp(x, name="never_used")
+            self.calls.assign_add(1)
+            tf.debugging.assert_non_negative(x)
+            return tf.map_fn(lambda row: row / 2.0, x)
+
+    tf.saved_model.save(Halves(), str(tmp_path))
+    before = (tmp_path / "saved_model.pb").read_bytes()
+    pruning.prune(tmp_path)
+    after = (tmp_path / "saved_model.pb").read_bytes()
+    assert b"never_used" in before and b"never_used" not in after and len(after) < len(before)
+    halves = tf.saved_model.load(str(tmp_path))
+    for _ in range(2):
+        np.testing.assert_array_equal(halves.half(tf.constant([1.0, 2.0])), [0.5, 1.0])
+    assert halves.calls.numpy() == 2
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        halves.half(tf.constant([-1.0]))
+
+
 def test_lookup_tables_go_along(tmp_path):
     layers = keras.layers
     numbers = layers.Lambda(lambda x: tf.cast(tf.round(x), tf.int64))
@@ -210,36 +234,42 @@ def test_writes_that_fail_anywhere_leave_what_was_there(tmp_path):
         assert {path: path.read_bytes() for path in (tmp_path / "m").rglob("*") if path.is_file()} == before
 
 
-def test_a_reader_that_polls_sees_whole_versions_only(tmp_path):
-    model, seen, done = small.model(("sensor",)), {}, threading.Event()
-    sensor = small.rows(3)["sensor"]
-    given = {"sensor": tf.constant(sensor), "has_sensor": tf.ones([3], tf.bool)}
+POLL = """
+import json, pathlib, sys
 
-    def poll():
-        finished = False
-        while not finished:
-            finished = done.is_set()
-            for child in tmp_path.iterdir():
-                if child.name.isdigit() and child.name not in seen:
-                    files = {str(path.relative_to(child)) for path in child.rglob("*") if path.is_file()}
-                    loaded = tf.saved_model.load(str(child)).signatures["encode"](**given)["loc"].numpy()
-                    seen[child.name] = files, loaded
-            time.sleep(0.001)
+def files(folder):
+    return {str(path.relative_to(folder)): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
 
-    reader = threading.Thread(target=poll)
-    reader.start()
-    for _ in range(2):
-        export.saved_model(model, tmp_path)
-    done.set()
-    reader.join()
+path, seen = pathlib.Path(sys.argv[1]), {}
+print("polling", flush=True)
+while not (path / "done").exists():
+    for child in list(path.iterdir()):
+        if child.name.isdigit() and child.name not in seen:
+            seen[child.name] = files(child)
+print(json.dumps(seen))
+"""
+
+
+def test_another_process_that_polls_sees_whole_versions_only(tmp_path):
+    model, sensor = small.model(("sensor",)), small.rows(3)["sensor"]
+    reader = start([sys.executable, "-c", POLL, str(tmp_path)])
+    assert reader.stdout.readline() == "polling\n"
+    versions = [export.saved_model(model, tmp_path) for _ in range(2)]
+    (tmp_path / "done").touch()
+    seen = json.loads(finish(reader))
     assert sorted(seen) == ["1", "2"]
-    for files, loc in seen.values():
-        assert files >= {
+    for version in versions:
+        assert seen[version.name] == {
+            str(path.relative_to(version)): path.stat().st_size for path in version.rglob("*") if path.is_file()
+        }
+        assert set(seen[version.name]) >= {
             "saved_model.pb",
             "variables/variables.index",
             "variables/variables.data-00000-of-00001",
             "assets.extra/tf_serving_warmup_requests",
         }
+        encode = tf.saved_model.load(str(version)).signatures["encode"]
+        loc = encode(sensor=tf.constant(sensor), has_sensor=tf.ones([3], tf.bool))["loc"]
         np.testing.assert_allclose(loc, model.subset_posterior({"sensor": sensor}).loc, rtol=1e-5, atol=1e-6)
 
 
@@ -250,6 +280,7 @@ def test_the_trainer_exports_a_run(tmp_path):
     output = finish(start([sys.executable, "-m", "trainers.export", *flags]))
     target = tmp_path / "saved_model" / "5"
     assert str(target) in output
+    assert f'name: "{tmp_path.name}"' in (target.parent / "models.config").read_text()
     rows = signature_rows.every_subset(model.modalities)
     answers = run(tf.saved_model.load(str(target)).signatures, signature_rows.requests(model, rows))
     np.testing.assert_allclose(answers["encode"]["loc"], model.subset_posterior(rows).loc, rtol=1e-5, atol=1e-6)

@@ -1,4 +1,4 @@
-"""The README's Python runs as it is printed, in order, in one process."""
+"""The Python of README and BUILD runs as it is printed, in order, in one process for each."""
 
 import os
 import pathlib
@@ -6,12 +6,15 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 ROOT = pathlib.Path(__file__).parents[1]
 
 
-def test_the_readmes_code_runs_as_printed(tmp_path):
-    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
-    assert len(blocks) >= 4
+@pytest.mark.parametrize("file, least", [("README.md", 4), ("BUILD.md", 1)])
+def test_the_code_runs_as_printed(file, least, tmp_path):
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / file).read_text(), re.DOTALL | re.MULTILINE)
+    assert len(blocks) >= least
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "KERAS_BACKEND": "tensorflow"}
     command = [sys.executable, "-c", "\n".join(blocks)]
     result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900)

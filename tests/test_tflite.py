@@ -41,10 +41,10 @@ NETWORKS = {
     "face": (celeba.IMAGE, celeba.image_encoder),
     "attributes": (celeba.TEXT, celeba.text_encoder),
 }
-EVERY_KIND = ("table", "speech", "log_mel", "svhn", "text")  # dense and convolutional, for what all share
-# The largest errors of loc (up to 1.3 here) and scale over all of these. float32 and float16: what was asked. Quantized:
-# what was measured, 0.007 and 0.015 (TensorFlow 2.21, LiteRT 2.3; 8 bits are steps of 1 / 255 of a range), and some more.
-BOUNDS = {None: 1e-5, "float16": 1e-3, "dynamic": 0.015, "int8": 0.03}
+# The largest error of loc (up to 1.4 here) and scale, and their errors' root mean square as a share of theirs, over all of
+# these. float32 and float16: what was asked, five times and twice what was measured. Quantized: what was measured, 0.014
+# and 0.017 (TensorFlow 2.21, LiteRT 2.3; 8 bits are steps of 1 / 255 of a range), and half as much more.
+BOUNDS = {None: 1e-5, "float16": 1e-3, "dynamic": 0.02, "int8": 0.03}
 
 
 def model_of(networks, latent_dim=4):
@@ -68,29 +68,22 @@ def every_network(tmp_path_factory):
     folder = tmp_path_factory.mktemp("edge")
     keras.utils.set_random_seed(0)
     model = model_of(NETWORKS)
-    kinds = model_of({name: NETWORKS[name] for name in EVERY_KIND})
-    for name, encoder in kinds.encoders.items():
-        encoder.set_weights(model.encoders[name].get_weights())
     rows, given = rows_of(model), {}
     for quantization in QUANTIZATIONS:
-        some = model if quantization in (None, "int8") else kinds
-        export.tflite_encoders(
-            some, folder / str(quantization), quantization, {name: rows[name] for name in some.modalities}
-        )
-        given |= {f"{quantization}/{name}": rows[name] for name in some.modalities}
+        export.tflite_encoders(model, folder / str(quantization), quantization, rows)
+        given |= {f"{quantization}/{name}": x for name, x in rows.items()}
     return model, rows, folder, on_device.encode(folder, given)
 
 
 @pytest.mark.parametrize("quantization", QUANTIZATIONS)
 def test_every_network_of_the_project_without_tensorflow(every_network, quantization):
     model, rows, _, made = every_network
-    errors = {}
-    for key in (key for key in made if key.startswith(f"{quantization}/")):
-        name = key.split("/")[1]
-        expert, (loc, scale) = model.encoders[name](rows[name]), made[key]
-        errors[name] = max(np.abs(loc - expert.loc).max(), np.abs(scale - expert.stddev()).max())
-    assert len(errors) == len(NETWORKS if quantization in (None, "int8") else EVERY_KIND)
-    assert max(errors.values()) < BOUNDS[quantization], errors
+    for name, x in rows.items():
+        expert = model.encoders[name](x)
+        for given, truth in zip(made[f"{quantization}/{name}"], (expert.loc.numpy(), expert.stddev().numpy())):
+            error = np.abs(given - truth)
+            share = np.sqrt(np.mean(error**2) / np.mean(truth**2))
+            assert max(error.max(), share) < BOUNDS[quantization], (name, error.max(), share)
 
 
 def test_the_files_hold_the_weights_and_no_more(every_network):

@@ -5,7 +5,7 @@ A new experiment is one more class with these members, and its name in `EXPERIME
     sources                     flags that say where its data is: the constructor's arguments
     defaults                    of the flags that it has its own of
     load(split, seed, epoch)    -> `Rows` (or arrays by name), labels [N]
-    model(...)                  -> `MultimodalVAE`
+    model(latent_dim, private_dim, method=...)    -> `MultimodalVAE`, of one of `trainers.methods`
     train_classifiers(seed)     -> {name: Keras classifier} of the modalities that need a trained one
     readers, other_readers      {name: function x -> classes} that read without training, and a second way to read
     drawers                     {name: function (axes, x)} that draw
@@ -13,6 +13,8 @@ A new experiment is one more class with these members, and its name in `EXPERIME
 """
 
 import functools
+
+import keras
 
 import tf_mopoe as mopoe
 from tf_mopoe import plots
@@ -22,6 +24,7 @@ from tf_mopoe.datasets.rows import Rows
 from tf_mopoe.networks import digits as digit_networks
 from tf_mopoe.networks import mnist_svhn_text as mst_networks
 from tf_mopoe.networks import polymnist as polymnist_networks
+from trainers.methods import JOINT_ENCODER
 
 # The flags that a data set may have its own default of.
 DEFAULTS = {
@@ -59,14 +62,15 @@ class Digits:
         speech = mopoe.datasets.free_spoken_digits(self.speech, split) if self.speech else None
         return mopoe.datasets.load_digits(split, seed=seed, epoch=epoch, speech=speech)
 
-    def model(self, latent_dim, **kwargs):
+    def model(self, latent_dim, private_dim=0, **kwargs):
+        size = latent_dim + private_dim
         networks = {
-            "image": (digit_networks.image_encoder(), digit_networks.image_decoder(latent_dim), Laplace(0.75)),
-            "speech": (digit_networks.speech_encoder(), digit_networks.speech_decoder(latent_dim), Laplace(0.75)),
-            "word": (digit_networks.word_encoder(), digit_networks.word_decoder(latent_dim), Categorical()),
+            "image": (digit_networks.image_encoder(), digit_networks.image_decoder(size), Laplace(0.75)),
+            "speech": (digit_networks.speech_encoder(), digit_networks.speech_decoder(size), Laplace(0.75)),
+            "word": (digit_networks.word_encoder(), digit_networks.word_decoder(size), Categorical()),
         }
         weights = {"image": 2048 / 784, "speech": 1.0, "word": 2.0}
-        return assemble(networks, latent_dim, reconstruction_weights=weights, **kwargs)
+        return assemble(networks, latent_dim, private_dim, reconstruction_weights=weights, **kwargs)
 
     def train_classifiers(self, seed=0):
         """Trained on the embedded training split, whatever `speech` is."""
@@ -101,13 +105,14 @@ class MnistSvhnText:
     def load(self, split, seed=0, epoch=0):
         return mopoe.datasets.mnist_svhn_text(self.data_dir, split, seed=seed, epoch=epoch)
 
-    def model(self, latent_dim, **kwargs):
+    def model(self, latent_dim, private_dim=0, **kwargs):
+        size = latent_dim + private_dim
         networks = {
-            "mnist": (mst_networks.mnist_encoder(), mst_networks.mnist_decoder(latent_dim), Laplace(0.75)),
-            "svhn": (mst_networks.svhn_encoder(), mst_networks.svhn_decoder(latent_dim), Laplace(0.75)),
-            "text": (mst_networks.text_encoder(), mst_networks.text_decoder(latent_dim), Categorical()),
+            "mnist": (mst_networks.mnist_encoder(), mst_networks.mnist_decoder(size), Laplace(0.75)),
+            "svhn": (mst_networks.svhn_encoder(), mst_networks.svhn_decoder(size), Laplace(0.75)),
+            "text": (mst_networks.text_encoder(), mst_networks.text_decoder(size), Categorical()),
         }
-        return assemble(networks, latent_dim, reconstruction_weights="dimension", **kwargs)
+        return assemble(networks, latent_dim, private_dim, reconstruction_weights="dimension", **kwargs)
 
     def train_classifiers(self, seed=0):
         rows, labels = self.load("train", seed=seed)
@@ -140,17 +145,18 @@ class PolyMNIST:
         """The pictures do not change with `epoch`, nor with `seed`: they are one data set."""
         return mopoe.datasets.polymnist(self.data_dir, self.backgrounds, split)
 
-    def model(self, latent_dim, **kwargs):
+    def model(self, latent_dim, private_dim=0, **kwargs):
+        size = latent_dim + private_dim
         rows, _ = self.load("test")
         networks = {
             name: (
                 polymnist_networks.encoder(**self.encoder_sizes),
-                polymnist_networks.decoder(latent_dim, **self.decoder_sizes),
+                polymnist_networks.decoder(size, **self.decoder_sizes),
                 Laplace(0.75),
             )
             for name in rows[:1]
         }
-        return assemble(networks, latent_dim, reconstruction_weights="dimension", **kwargs)
+        return assemble(networks, latent_dim, private_dim, reconstruction_weights="dimension", **kwargs)
 
     def train_classifiers(self, seed=0):
         rows, labels = self.load("train")
@@ -168,11 +174,18 @@ class SmallPolyMNIST(PolyMNIST):
     encoder_sizes, decoder_sizes = {"filters": 16, "hidden_units": 128}, {"filters": 16}
 
 
-def assemble(networks, latent_dim, **kwargs):
-    """A `MultimodalVAE` of {name: (encoder network, decoder network, likelihood)}."""
+def assemble(networks, latent_dim, private_dim, method, **kwargs):
+    """A `MultimodalVAE` of {name: (encoder network, decoder network, likelihood)} and one of `trainers.methods`."""
+    joint_posterior = method.joint_posterior
+    if joint_posterior == JOINT_ENCODER:
+        fresh = {name: keras.models.clone_model(network) for name, (network, _, _) in networks.items()}
+        joint_posterior = mopoe.JointEncoder(mopoe.networks.joint_encoder(fresh), latent_dim)
+    elif callable(joint_posterior):
+        joint_posterior = joint_posterior()
     return mopoe.MultimodalVAE(
-        encoders={name: mopoe.GaussianEncoder(network, latent_dim) for name, (network, _, _) in networks.items()},
-        decoders={name: mopoe.Decoder(network, likelihood) for name, (_, network, likelihood) in networks.items()},
+        encoders={n: mopoe.GaussianEncoder(network, latent_dim, private_dim) for n, (network, _, _) in networks.items()},
+        decoders={n: mopoe.Decoder(network, likelihood) for n, (_, network, likelihood) in networks.items()},
+        joint_posterior=joint_posterior,
         **kwargs,
     )
 
@@ -195,6 +208,3 @@ EXPERIMENTS = {
     "polymnist": PolyMNIST,
     "small_polymnist": SmallPolyMNIST,
 }
-
-# method -> (joint posterior, KL of its bound): MMVAE's bound has the density of the whole mixture.
-METHODS = {"mopoe": ("mopoe", "components"), "mvae": ("mvae", "components"), "mmvae": ("mmvae", "mixture")}

@@ -2,8 +2,10 @@
 
     python -m trainers.export --run=runs/digits
     python -m trainers.export --run=runs/digits --edge=runs/digits/edge --quantization=float16
+    python -m trainers.export --run=saved_models/digits --edge=saved_models/digits/edge --quantization=int8
 
-Leaves the next version in <run>/saved_model/, and beside it how to serve and call it.
+Leaves the next version in <run>/saved_model/, and beside it how to serve and call it, by the run's name; prints the sizes.
+The third line is that of the record, whose card tells of it (trainers.publish).
 """
 
 import json
@@ -16,7 +18,7 @@ from tf_mopoe import export
 from trainers import experiments
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("run", None, "The run's folder, as trainers.train left it.", required=True)
+flags.DEFINE_string("run", None, "The run's folder, as trainers.train left it, or a record of one.", required=True)
 flags.DEFINE_string("out", None, "Folder of the SavedModel's versions. Default: <run>/saved_model.")
 flags.DEFINE_integer("version", None, "Version. Default: the next free one.", lower_bound=1)
 flags.DEFINE_integer("num_samples", 64, "Importance samples of the signature log_likelihood.", lower_bound=1)
@@ -32,10 +34,15 @@ def main(_):
         raise app.UsageError(f"--run needs the folder of a finished training. Received: {run}, without model.keras")
     model = keras.models.load_model(run / "model.keras")
     out = pathlib.Path(FLAGS.out or run / "saved_model")
-    print(f"SavedModel: {export.saved_model(model, out, FLAGS.version, FLAGS.num_samples)}, to be served as in {out}")
+    version = export.saved_model(model, out, FLAGS.version, FLAGS.num_samples, name=run.resolve().name)
+    print(f"SavedModel: {version}, {megabytes(*version.rglob('*'))}, to be served as in {out}")
     if FLAGS.edge:
-        files = export.tflite_encoders(model, FLAGS.edge, FLAGS.quantization, representative(run))
-        print("Encoders: " + ", ".join(str(path) for path in files.values()))
+        files = export.tflite_encoders(model, FLAGS.edge, FLAGS.quantization, representative(run)).values()
+        print(f"Encoders: {', '.join(map(str, files))}, {megabytes(*files)} together")
+
+
+def megabytes(*paths):
+    return f"{sum(path.stat().st_size for path in paths if path.is_file()) / 1e6:.2f} MB"
 
 
 def representative(run):

@@ -54,7 +54,6 @@ def train(
     epochs,
     batch_size,
     seed,
-    objective=None,
     first_step=0,
     steps_per_call=10,
     every=0,
@@ -68,7 +67,6 @@ def train(
         epochs, batch_size: whole epochs; rows of all replicas together in a step. The rest of an epoch that does not fill
             a batch is left out (rows are shuffled anew each epoch).
         seed: of the order of the rows.
-        objective: function epoch -> the objective of that epoch, for a warm-up. Default: the model's own throughout.
         first_step: steps that were taken before, of an interrupted training.
         steps_per_call: steps between two looks at the progress.
         every: steps after which `at` is called, besides the end of each epoch; 0 for never.
@@ -85,9 +83,6 @@ def train(
     take_steps = tf.function(steps)
     step, bar = first_step, None
     for epoch in range(epochs):
-        if objective and objective(epoch) is not model.objective:
-            model.objective = objective(epoch)
-            take_steps = tf.function(steps)  # traced anew, with the new objective
         rows = Rows.of(load_epoch(epoch))
         per_epoch = len(rows) // batch_size
         if not per_epoch:

@@ -5,6 +5,9 @@
 Writes README.md (the model card), metrics.json (as of trainers.evaluate), flags.json, model.keras (without the
 optimizer), classifiers/ (likewise) and example.npz: some test rows and what the model makes of them. With --weights=false
 the card and the figures only, for data whose terms do not let models or pictures of it be passed on.
+
+If `python -m trainers.export --run=saved_models/digits --edge=saved_models/digits/edge` has left an export and encoders
+there, the card says so.
 """
 
 import json
@@ -52,7 +55,8 @@ def main(_):
     write_json(out / "flags.json", settings)
     write_json(out / "metrics.json", {"training": trained, **metrics})
     table = (run / "evaluation" / "table.md").read_text()
-    write_aside(out / "README.md", lambda path: path.write_text(card(experiment, settings, trained, metrics, table)))
+    text = card(out, experiment, settings, trained, metrics, table)
+    write_aside(out / "README.md", lambda path: path.write_text(text))
     if FLAGS.weights:
         shutil.copy(run / "evaluation" / "translations.png", out / "translations.png")
     print(f"On record: {out}")
@@ -76,7 +80,7 @@ def write_example(model, experiment, seed, path):
     write_aside(path, lambda aside: np.savez_compressed(aside, **arrays))
 
 
-def card(experiment, settings, trained, metrics, table):
+def card(out, experiment, settings, trained, metrics, table):
     """The model card, in the form of the Hugging Face hub's."""
     command = ["python -m trainers.train", f"--dataset={settings['dataset']}", f"--method={settings['method']}"]
     defaults = experiment.defaults
@@ -96,7 +100,7 @@ made = model.generate(16, seed=1)  # {{name: [16, ...]}}, from the prior
 ```
 
 ![Given one modality, every other](translations.png)
-"""
+{exports(out)}"""
     return f"""---
 library_name: keras
 tags: [multimodal, vae, generative, tf_mopoe]
@@ -123,6 +127,29 @@ Data: {experiment.data}
 {table.strip()}
 
 Definitions and sources: the docstrings of `tf_mopoe.evaluation`. All figures: metrics.json.
+"""
+
+
+def exports(record):
+    """The card's section on the export and the encoders that are in the record; nothing if there are none."""
+    if not (record / "saved_model").exists():
+        return ""
+    folder, cards = f"saved_models/{FLAGS.name}", sorted((record / "edge").glob("*.json"))
+    command = ["python -m trainers.export", f"--run={folder}"]
+    encoders = ""
+    if cards:
+        quantization = json.loads(cards[0].read_text())["quantization"]
+        command += [f"--edge={folder}/edge", *([f"--quantization={quantization}"] if quantization else [])]
+        encoders = f"""
+
+[edge](edge): each modality's encoder for LiteRT, {quantization or "float32"}, and the fusion of what they give, in NumPy
+(docs/edge.md)."""
+    return f"""
+## Export
+
+    {" ".join(command)}
+
+[saved_model](saved_model/README.md): for TensorFlow Serving, with the lines that start and call it.{encoders}
 """
 
 

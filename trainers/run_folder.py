@@ -92,7 +92,7 @@ class RunFolder:
         # Read back: outside the strategy, whose other workers do not wait for what the chief does alone.
         model = keras.models.load_model(self.out / "model.keras")
         test = model.evaluate(self.test.dataset(self.settings["batch_size"]), verbose=0, return_dict=True)
-        exported = export.saved_model(model, self.out / "saved_model")
+        exported = export.saved_model(model, self.out / "saved_model", name=self.out.resolve().name)
         train = dict(self.rows[-1])
         seconds = train.pop("seconds")  # of all sittings
         record = {"test": test, "seconds": seconds, "train": train}

@@ -18,16 +18,18 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags, logging
 
-import tf_mopoe as mopoe
 from trainers import checkpoints, experiments, loop
-from trainers.experiments import EXPERIMENTS, METHODS
+from trainers.experiments import EXPERIMENTS
+from trainers.methods import METHODS
 from trainers.run_folder import RunFolder, write_json
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("dataset", "digits", sorted(EXPERIMENTS), "What to learn.")
-flags.DEFINE_enum("method", "mopoe", sorted(METHODS), "Which subsets are components of the joint posterior.")
-flags.DEFINE_enum("kl", None, ["components", "mixture"], "KL of the bound. Default: the method's own.")
+flags.DEFINE_enum("method", "mopoe", sorted(METHODS), "Joint posterior and objective: trainers/methods.py.")
 flags.DEFINE_integer("latent_dim", None, "Number of latent variables. Default: the data set's own.", lower_bound=1)
+flags.DEFINE_integer(
+    "private_dim", 0, "Latent variables of each modality's own, besides the shared ones.", lower_bound=0
+)
 flags.DEFINE_float("beta", None, "Weight of the KL. Default: the data set's own.", lower_bound=0.0)
 flags.DEFINE_integer("warm_up_epochs", None, "Epochs with --warm_up_beta. Default: the data set's own.", lower_bound=0)
 flags.DEFINE_float("warm_up_beta", None, "Beta in the first epochs. Default: the data set's own.", lower_bound=0.0)
@@ -82,7 +84,6 @@ def main(_):
         if chief and not done:
             folder.checkpoint(model, step)
 
-    warm_up, full = (mopoe.objectives.ELBO(settings[beta], settings["kl"]) for beta in ("warm_up_beta", "beta"))
     loop.train(
         model,
         strategy,
@@ -90,13 +91,11 @@ def main(_):
         epochs=settings["epochs"],
         batch_size=settings["batch_size"],
         seed=FLAGS.seed,
-        objective=lambda epoch: warm_up if epoch < settings["warm_up_epochs"] else full,
         first_step=first_step,
         steps_per_call=FLAGS.steps_per_call,
         every=FLAGS.checkpoint_steps,
         at=at,
     )
-    model.objective = full
     if chief:
         folder.finish(model)
 
@@ -107,7 +106,6 @@ def resolved_flags(experiment):
     for name in experiment.defaults:
         if settings[name] is None:
             settings[name] = experiment.defaults[name]
-    settings["kl"] = settings["kl"] or METHODS[FLAGS.method][1]
     return settings
 
 
@@ -131,14 +129,25 @@ def prepare(out, settings, chief):
 
 
 def new_model(experiment, settings):
-    joint_posterior, _ = METHODS[settings["method"]]
-    objective = mopoe.objectives.ELBO(beta=settings["beta"], kl=settings["kl"])
+    method = METHODS[settings["method"]]
     model = experiment.model(
-        settings["latent_dim"], joint_posterior=joint_posterior, objective=objective, seed=settings["seed"]
+        settings["latent_dim"],
+        settings["private_dim"],
+        method=method,
+        objective=method.objective(beta(experiment, settings)),
+        seed=settings["seed"],
     )
     model.compile(optimizer=keras.optimizers.Adam(settings["learning_rate"]))
     model.optimizer.build(model.trainable_variables)  # its slots cannot be made inside a replica's step
     return model
+
+
+def beta(experiment, settings):
+    """The number, or a schedule of the step if there is a warm-up."""
+    if not settings["warm_up_epochs"]:
+        return settings["beta"]
+    steps = settings["warm_up_epochs"] * (len(training_inputs(experiment, 0)) // settings["batch_size"])
+    return keras.optimizers.schedules.PiecewiseConstantDecay([steps - 1], [settings["warm_up_beta"], settings["beta"]])
 
 
 def training_inputs(experiment, epoch):

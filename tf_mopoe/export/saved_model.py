@@ -10,17 +10,16 @@ import tempfile
 import keras
 import tensorflow as tf
 
-from tf_mopoe.export import serving_files, warm_up
+from tf_mopoe.export import pruning, serving_files, warm_up
 from tf_mopoe.export.signatures import signatures
 
 
-def saved_model(model, path, version=None, num_samples=64):
+def saved_model(model, path, version=None, num_samples=64, name=None):
     """Writes `<path>/<version>/`, a SavedModel with warm-up requests, and beside it what TF Serving is started with.
 
     All is written aside first and then renamed: no half of it is ever under that name. Beside the versions:
     models.config, batching_parameters.txt and monitoring.config, each only if it is not there yet (they are the user's to
-    edit), and README.md, which tells how to serve and call this export. The model's name on the server is the folder's, with
-    `_` for what is no letter, digit, `_`, `.` or `-`.
+    edit), and README.md, which tells how to serve and call this export.
 
     Signatures. Every input and output has a leading batch axis, a row's outputs depend on that row alone, and every input
     has to be sent. A row's draws come from its `seed` (int32 [B, 2]); `[s, 0]` draws what the model's method of that name
@@ -43,6 +42,8 @@ def saved_model(model, path, version=None, num_samples=64):
         path: folder of the model's versions; made if need be.
         version: positive integer. Default: the next free one.
         num_samples: K of `log_likelihood`, default 64.
+        name: the model's on the server; `_` takes the place of what is no letter, digit, `_`, `.` or `-`. Default: the
+            folder's.
 
     Returns:
         `pathlib.Path` of the version's folder.
@@ -64,7 +65,7 @@ def saved_model(model, path, version=None, num_samples=64):
     check_free(path, version)
     aside = pathlib.Path(tempfile.mkdtemp(prefix=".part-", dir=path))
     try:
-        name = server_name(path)
+        name = server_name(name or path.resolve().name)
         write(model, endpoints, name, aside / "model")
         files = serving_files.write(aside, name, model, num_samples)
         target = publish(aside / "model", path, version)
@@ -86,6 +87,7 @@ def write(model, endpoints, name, path):
     for signature, (function, specs) in endpoints.items():
         archive.add_endpoint(signature, function, input_signature=specs)
     archive.write_out(str(path), verbose=False)
+    pruning.prune(path)
     # The server keeps an executor for each signature it has run, so the default is warmed up besides its namesake.
     inputs = {signature: specs for signature, (_, specs) in endpoints.items()}
     inputs["serving_default"] = inputs["translate"]
@@ -115,9 +117,9 @@ def check_free(path, version):
         raise FileExistsError(f"`version` must not exist yet. Received: version={version}, which is in {path}")
 
 
-def server_name(path):
-    """The folder's name, in what a URL and a shell take as it is."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "_", path.resolve().name) or "model"
+def server_name(name):
+    """The name in what a URL and a shell take as it is."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", name) or "model"
 
 
 def is_positive(number):

@@ -1,6 +1,5 @@
 """Requests that TF Serving replays when it loads a version, so that the first client does not wait."""
 
-import numpy as np
 import tensorflow as tf
 
 
@@ -21,17 +20,16 @@ def write(path, name, signatures):
 
 
 def example(spec):
-    """One row for an input: every modality is there."""
+    """One row for an input, a `TensorProto`: every modality is there. It holds its one value once, whatever the shape."""
     ones = spec.dtype == tf.bool or spec.name.startswith("scale_")
-    return np.full([1, *spec.shape[1:]], 1 if ones else 0, spec.dtype.as_numpy_dtype)
+    return tf.make_tensor_proto(spec.dtype.as_numpy_dtype(ones), shape=[1, *spec.shape[1:]])
 
 
 def prediction_log(name, signature, inputs):
     """A `tensorflow.serving.PredictionLog` of a `PredictRequest`, bytes."""
     request = field(1, field(1, name.encode()) + field(3, signature.encode()))  # model_spec: name, signature_name
-    for key, value in inputs.items():
-        tensor = tf.make_tensor_proto(value).SerializeToString()
-        request += field(2, field(1, key.encode()) + field(2, tensor))  # inputs, a map
+    for key, tensor in inputs.items():
+        request += field(2, field(1, key.encode()) + field(2, tensor.SerializeToString()))  # inputs, a map
     return field(6, field(1, request))  # predict_log, its request
 
 

@@ -39,7 +39,7 @@ class JointEncoder(MixtureOfProducts):
 
     def whole(self, experts, available=None, x=None):
         product = super().whole(experts, available)
-        if x is None or set(experts) != set(self.modalities):
+        if not x or set(experts) != set(self.modalities):
             return product
         joint = self.encoder.shared(self.encoder.features({name: x[name] for name in self.modalities}))
         names = [name for name in self.modalities if name in (available or {})]

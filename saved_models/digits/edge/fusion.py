@@ -1,0 +1,62 @@
+"""What devices have encoded, fused with NumPy alone.
+
+This file stands by itself: `tflite_encoders` leaves a copy beside its .tflite files, to `from fusion import fuse` where
+TensorFlow is not installed (`import tf_mopoe` would import it).
+"""
+
+import numpy as np
+
+
+def fuse(experts, modalities, has=None, prior_expert="full"):
+    """The subset posterior of what each row has: the product of its experts, as of `MultimodalVAE.subset_posterior`.
+
+        precision = prior + sum{ 1 / scale[m]^2 : m };   loc = sum{ loc[m] / scale[m]^2 : m } / precision
+
+    Args:
+        experts: {name: {"loc": [B, D], "scale": [B, D]}} of some or all of the modalities, as an encoder's runner gives
+            them. What a row does not have may hold anything, NaN included.
+        modalities: names of all modalities that the model has.
+        has: {name: bool [B]}; a modality that is not named is there for every row of its expert.
+        prior_expert: when the prior N(0, I) is one more expert: "full" (default: in the rows that have all modalities, if
+            the model has two or more), "all" or "none". `modalities` and this stand in each encoder's .json, "fusion".
+
+    Returns:
+        loc, scale: float32 [B, D]. A row that has nothing: the prior, 0 and 1.
+
+    Raises:
+        ValueError: for no or an unknown modality or rule, shapes that differ, or a loc that is not finite or a scale that
+            is not positive and finite in a row that has it.
+    """
+    has = has or {}
+    unknown = sorted((set(experts) | set(has)) - set(modalities))
+    if unknown or not experts:
+        raise ValueError(
+            f"`experts` must be some of {list(modalities)}. Received: {sorted(experts)}, flags {sorted(has)}"
+        )
+    if prior_expert not in ("full", "all", "none"):
+        raise ValueError(f'`prior_expert` must be "full", "all" or "none". Received: prior_expert={prior_expert!r}')
+    shapes = {name: (np.shape(expert["loc"]), np.shape(expert["scale"])) for name, expert in experts.items()}
+    shape = next(iter(shapes.values()))[0]
+    if len(shape) != 2 or any(both != (shape, shape) for both in shapes.values()):
+        raise ValueError(f"All loc and scale must have the same shape (rows, latent_dim). Received: {shapes}")
+    flags = {name: np.asarray(has.get(name, np.ones(shape[0], bool))) for name in experts}
+    precision, weighted = np.zeros(shape), np.zeros(shape)  # float64
+    for name, expert in experts.items():
+        present = flags[name]
+        if present.dtype != bool or present.shape != shape[:1]:
+            raise ValueError(f"has[{name!r}] must be bool ({shape[0]},). Received: {present.dtype} {present.shape}")
+        loc, scale = (np.asarray(expert[key], np.float64)[present] for key in ("loc", "scale"))
+        if not (np.isfinite(loc).all() and np.isfinite(scale).all() and (scale > 0.0).all()):
+            raise ValueError(
+                f"`experts` must have a finite loc and a positive, finite scale in every row that has them. "
+                f"Received: others of {name!r}"
+            )
+        precision[present] += scale**-2
+        weighted[present] += loc * scale**-2
+    complete = np.all([flags.get(name, np.zeros(shape[0], bool)) for name in modalities], axis=0) & (
+        len(modalities) > 1
+    )
+    prior = {"full": complete, "all": np.ones(shape[0], bool), "none": np.zeros(shape[0], bool)}[prior_expert]
+    precision += prior[:, None]
+    precision[precision == 0.0] = 1.0  # a row that has nothing
+    return (weighted / precision).astype(np.float32), (precision**-0.5).astype(np.float32)

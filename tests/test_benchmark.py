@@ -1,0 +1,98 @@
+"""The benchmark: its works are those it tells of, and its ratios those of its times. No test holds a time."""
+
+import subprocess
+import sys
+
+import pytest
+from running import ROOT
+
+from trainers import ratios, rounds, workloads
+
+PUBLISHED = {"polymnist": 14_056_975, "mst": 1_411_826}
+
+
+def run(*arguments):
+    return subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+def work(name, *seconds, **facts):
+    return {"name": name, "seconds": list(seconds), "batch_size": 10, "parameters": 1, "peak_mb": 100.0} | facts
+
+
+@pytest.mark.parametrize("workload", PUBLISHED)
+def test_ours_and_the_floor_have_the_published_networks(workload):
+    modalities = workloads.MODALITIES[workload]
+    for make in (workloads.model, workloads.floor):
+        assert make(workload, modalities).count_params() == PUBLISHED[workload]
+
+
+def test_the_floor_is_one_product():
+    inputs = workloads.rows(workloads.model("mlp", 3), batch_size=4)
+    counts = [len(make("mlp", 3).joint_posterior(inputs).components) for make in (workloads.model, workloads.floor)]
+    assert counts == [7, 1]
+
+
+def test_rows_fit_the_likelihoods():
+    text = workloads.rows(workloads.model("mst", 3), batch_size=4)["text"].numpy()
+    assert text.shape == (4, 8, 71) and (text.sum(axis=-1) == 1.0).all() and text.max() == 1.0
+
+
+def test_a_worker_answers_with_the_seconds_of_each_step():
+    command = [sys.executable, "-m", "trainers.works", "--modalities=2", "--mode=translate", "--batch_size=4"]
+    with rounds.Worker(command, {"PYTHONPATH": str(ROOT)}) as worker:
+        assert worker.works == ["translate", "encoder + decoder"] and worker.parameters == 2 * 4_240
+        for name in worker.works:
+            assert [seconds > 0.0 for seconds in worker.work(name)(3)] == [True] * 3
+        assert worker.peak_mb > 50.0
+
+
+def script(lines):
+    return [sys.executable, "-c", lines]
+
+
+def test_a_worker_that_runs_out_of_memory_fails_alone():
+    lines = 'print(\'{"works": ["big"], "parameters": 1}\', flush=True); input(); print(\'{"failed": "memory"}\')'
+    with rounds.Worker(script(lines)) as big:
+        times = rounds.alternate({"small": lambda steps: [0.5] * steps, "big": big.work("big")}, 2, seconds=1.5)
+    assert times == {"small": [[0.5] * 3] * 2, "big": None}
+    case = {"workload": "mlp", "mode": "train", "works": [work("train", [1.0]), work("MultiVae") | {"seconds": None}]}
+    assert "| mlp | train | 10.0 | MultiVae | fails | 100 |  |" in ratios.tables([case])
+
+
+def test_a_worker_that_is_wrong_is_an_error():
+    with pytest.raises(RuntimeError, match=r"ended with code 1[\s\S]*NameError"), rounds.Worker(script("wrong")):
+        pass
+
+
+def test_works_take_turns():
+    turns = []
+
+    def named(name, seconds):
+        def take(steps):
+            turns.append((name, steps))
+            return [seconds] * steps
+
+        return take
+
+    times = rounds.alternate({"a": named("a", 1.0), "b": named("b", 4.0)}, rounds=2, seconds=4.0)
+    assert turns[4:] == [("a", 4), ("b", 1)] * 2  # after what compiles
+    assert times == {"a": [[1.0] * 4] * 2, "b": [[4.0]] * 2}
+
+
+def test_ratios_are_those_of_the_medians_by_row():
+    ours, other = work("train", [1.0, 2.0, 9.0], [2.0, 2.0, 3.0]), work("floor", [1.0], [4.0])
+    assert ratios.ratio(ours, other) == (2.0 / 2.5, 2.0 / 4.0, 2.0 / 1.0)
+    half = work("MultiVae", [2.0], [2.0], batch_size=5)
+    assert ratios.ratio(half, ours) == (2.0, 2.0, 2.0)
+    case = {"workload": "mlp, M = 2", "mode": "train", "works": [ours, other, half]}
+    first = "| mlp, M = 2 | train | 2,000 (1,000 to 9,000) | 5.00 |"
+    lines = ratios.tables([case])
+    assert f"{first} 100 | 1 |" in lines
+    assert f"{first} floor | 2,500 (1,000 to 4,000) | 0.800 (0.500 to 2.00) |" in lines
+    assert "| mlp, M = 2 | train | 5.00 | MultiVae, batch 5 | 2.50 | 100 | 2.00 (2.00 to 2.00) |" in lines
+
+
+def test_without_the_peer_it_says_how_to_install_it():
+    result = run("-m", "trainers.benchmark", f"--peer={sys.executable}")
+    assert result.returncode == 1 and f"Received: {sys.executable}" in result.stdout + result.stderr
+    assert "pip install --no-deps multivae==1.0.3 pythae==0.1.2" in result.stdout + result.stderr

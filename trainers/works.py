@@ -1,0 +1,189 @@
+"""One process of the benchmark: holds the works of a mode, and times steps of them when it is asked.
+
+    python -m trainers.works --workload=mlp --modalities=8 --mode=translate     # as trainers.benchmark starts it
+
+Tells its works in a line of JSON; then answers each line "NAME STEPS" with the list of the seconds of each step.
+The work that is measured is the first; what it is compared with follows.
+"""
+
+import itertools
+import json
+import sys
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+
+from tf_mopoe.datasets import Rows, polymnist
+from trainers import loop, workloads
+
+FLAGS = flags.FLAGS
+flags.DEFINE_enum("workload", "mlp", sorted(workloads.MODALITIES), "What to work on.")
+flags.DEFINE_integer("modalities", 5, "Number of modalities.", lower_bound=1)
+flags.DEFINE_string("mode", "train", "A key of MODES.")
+flags.DEFINE_integer("batch_size", 256, "Rows in a step.", lower_bound=1)
+flags.DEFINE_integer("steps_per_call", 1, "Train steps in one call of the bare step.", lower_bound=1)
+flags.DEFINE_string("data_dir", None, "Where MNIST is, for fit, loop and data.")
+flags.DEFINE_string("backgrounds", None, "Folder of PolyMNIST's backgrounds. Default: scikit-image's.")
+
+LOOP_STEPS = 10  # steps in one call of the trainers' loop, its default
+
+
+def timed(function, model):
+    """A work: steps -> seconds of each call of `function` on rows in memory."""
+    pool = itertools.cycle([workloads.rows(model, FLAGS.batch_size, seed) for seed in range(4)])
+
+    def work(steps):
+        ends = [time.perf_counter()]
+        for _ in range(steps):
+            function(next(pool))
+            tf.test.experimental.sync_devices()
+            ends.append(time.perf_counter())
+        return np.diff(ends).tolist()
+
+    return work
+
+
+def compiled(function, model):
+    """`function` of a dict of inputs as a graph for any number of rows, as one would export it."""
+    signature = {n: tf.TensorSpec((None, *shape), tf.float32, name=n) for n, shape in model.event_shapes.items()}
+    return timed(tf.function(function, input_signature=[signature]), model)
+
+
+def bare_step(model):
+    """The model's train step on rows in memory."""
+    count = FLAGS.steps_per_call
+
+    @tf.function
+    def call(inputs):
+        for _ in tf.range(count) if count > 1 else range(1):
+            model.train_step(inputs)
+
+    work = timed(call, model)
+    return lambda steps: [seconds / count for seconds in work(steps)]
+
+
+def average(work):
+    return lambda steps: [float(np.mean(work(steps)))]  # a pipeline gives rows in bursts, that a median would not see
+
+
+def train(model):
+    return {"train": bare_step(model)}
+
+
+def floor(model):
+    return {"train": bare_step(model), "floor": bare_step(workloads.floor(FLAGS.workload, FLAGS.modalities))}
+
+
+def encode(model):
+    """From the first modality alone."""
+    first = model.modalities[0]
+
+    def posterior(inputs):
+        q = model.subset_posterior({first: inputs[first]})
+        return q.loc, q.stddev()
+
+    return {"encode": compiled(posterior, model)}
+
+
+def joint(model):
+    """All components of the joint posterior, from all modalities."""
+
+    def posterior(inputs):
+        q = model.joint_posterior(inputs)
+        return q.cat.probs, [(component.loc, component.stddev()) for component in q.components]
+
+    return {"joint": compiled(posterior, model)}
+
+
+def translate(model):
+    """From the first modality to the last."""
+    first, last = model.modalities[0], model.modalities[-1]
+
+    def networks(inputs):
+        return model.decoders[last](model.encoders[first](inputs[first], training=False).loc, training=False).mean()
+
+    def through_model(inputs):
+        return model.translate({first: inputs[first]}, to=last, seed=0)
+
+    return {"translate": compiled(through_model, model), "encoder + decoder": compiled(networks, model)}
+
+
+def fit(model):
+    """Keras' fit, from the data set's rows."""
+    data = pictures(model)
+
+    class Ends(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            ends.append(time.perf_counter())
+
+    ends = []
+
+    def work(steps):
+        ends.clear()
+        rows = data.take((steps + 1) * FLAGS.batch_size)  # the first one starts the pipeline
+        model.fit(rows.dataset(FLAGS.batch_size, seed=0), verbose=0, callbacks=[Ends()])
+        return np.diff(ends)
+
+    return {"fit": average(work), "train": average(bare_step(model))}
+
+
+def trainer(model):
+    """The trainers' loop, from the data set's rows."""
+    data = pictures(model)
+
+    def work(steps):
+        calls, ends = -(-steps // LOOP_STEPS) + 1, []  # the first one traces
+        rows = data.take(calls * LOOP_STEPS * FLAGS.batch_size)
+        options = {"steps_per_call": LOOP_STEPS, "every": LOOP_STEPS, "at": lambda *_: ends.append(time.perf_counter())}
+        strategy = tf.distribute.get_strategy()
+        loop.train(model, strategy, lambda epoch: rows, epochs=1, batch_size=FLAGS.batch_size, seed=0, **options)
+        return np.diff(ends) / LOOP_STEPS
+
+    return {"loop": average(work), "train": average(bare_step(model))}
+
+
+def data(model):
+    """The data set alone, nothing done with its rows."""
+    data = pictures(model)
+
+    def work(steps):
+        rows = data.take((steps + 1) * FLAGS.batch_size)
+        return np.diff([time.perf_counter() for _ in rows.dataset(FLAGS.batch_size, seed=0)])
+
+    return {"data": average(work), "train": average(bare_step(model))}
+
+
+def pictures(model):
+    """PolyMNIST's rows, of the first backgrounds."""
+    rows, _ = polymnist(FLAGS.data_dir, FLAGS.backgrounds)
+
+    def make(numbers):
+        made = rows.make(numbers)
+        return {name: made[name] for name in model.modalities}
+
+    return Rows(len(rows), make)
+
+
+MODES = {work.__name__: work for work in (train, floor, encode, joint, translate, fit, data)} | {"loop": trainer}
+
+
+def main(_):
+    answers, sys.stdout = sys.stdout, sys.stderr  # what else is printed is no answer
+
+    def tell(value):
+        print(json.dumps(value), file=answers, flush=True)
+
+    keras.utils.set_random_seed(0)
+    model = workloads.model(FLAGS.workload, FLAGS.modalities)
+    works = MODES[FLAGS.mode](model)
+    tell({"works": list(works), "parameters": model.count_params()})
+    for line in sys.stdin:
+        name, steps = line.rsplit(maxsplit=1)
+        tell(works[name](int(steps)))
+
+
+if __name__ == "__main__":
+    app.run(main)
