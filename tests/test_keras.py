@@ -190,6 +190,19 @@ def test_mixed_precision_trains_with_float32_heads(policy):
     assert all(np.all(np.isfinite(weight)) for weight in model.get_weights())
 
 
+@pytest.mark.parametrize("method, objective", [("mopoe", mopoe.objectives.ELBO()), ("mmvae", mopoe.objectives.IWAE(2))])
+def test_xla_compiles_the_step_which_is_keras_default_on_gpus(method, objective):
+    """Its draws are others (XLA has random numbers of its own), so the averages over 8 epochs are compared: within 3 %."""
+    losses = []
+    for jit in (False, True):
+        keras.utils.set_random_seed(0)
+        model = small.model(joint_posterior=method, objective=objective)
+        model.compile(optimizer=keras.optimizers.Adam(1e-4), jit_compile=jit)
+        history = model.fit(small.with_missing(small.rows(256)), batch_size=64, epochs=8, verbose=0).history
+        losses.append(np.mean(history["loss"]))
+    np.testing.assert_allclose(losses[1], losses[0], rtol=0.03)
+
+
 def test_summary_names_the_parts_and_their_shapes():
     lines = []
     small.model().summary(print_fn=lines.append)

@@ -32,7 +32,7 @@ def stratified(weights, seed):
     """
     shuffle_seed, shift_seed = tf.unstack(tf.random.split(seed, 2))
     rows = tf.shape(weights)[0]
-    stratum = tf.random.experimental.stateless_shuffle(tf.range(rows), shuffle_seed)
+    stratum = shuffled(rows, shuffle_seed)
     return inverse_cdf(weights, (tf.cast(stratum, weights.dtype) + shift(shift_seed, [], weights)) / rows_of(weights))
 
 
@@ -41,6 +41,11 @@ def stratified_samples(weights, num_samples, seed):
     rows = tf.shape(weights)[0]
     stratum = tf.range(num_samples, dtype=weights.dtype)[:, None]
     return inverse_cdf(weights, (stratum + shift(seed, [rows], weights)) / tf.cast(num_samples, weights.dtype))
+
+
+def shuffled(count, seed):
+    """0..count - 1 in random order, int32. (TensorFlow's own shuffle cannot be compiled by XLA.)"""
+    return tf.argsort(tf.random.stateless_uniform([count], seed))
 
 
 def inverse_cdf(weights, u):

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from tf_mopoe import sampling
 from tf_mopoe.objectives.terms import Objective, check_count, check_number
 
 
@@ -41,7 +42,7 @@ class Contrastive(Objective):
         for name, available in q.available.items():
             shift_seed, seed = tf.unstack(tf.random.split(seed, 2))
             # N different shifts of the batch, none of them by nothing (but in a batch of N rows or fewer).
-            shifts = 1 + tf.random.experimental.stateless_shuffle(tf.range(tf.maximum(rows - 1, 0)), shift_seed)
+            shifts = 1 + sampling.shuffled(tf.maximum(rows - 1, 0), shift_seed)
             logits = [-terms.loss]
             for number in range(self.num_unrelated):
                 used = number < tf.shape(shifts)[0]
