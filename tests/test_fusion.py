@@ -19,6 +19,7 @@ RULES = {
     "powerset, all": mopoe.MixtureOfProducts("powerset", "all"),
     "unimodal, full": mopoe.MixtureOfProducts("unimodal", "full"),
     "full, none": mopoe.MixtureOfProducts("full", "none"),
+    "conjunctive": mopoe.MixtureOfProducts("full", "conjunctive"),
 }
 
 
@@ -37,6 +38,7 @@ def encoded(model, inputs):
 @pytest.mark.parametrize("rule", RULES)
 def test_it_is_the_models_subset_posterior(rule):
     model = small.model(joint_posterior=RULES[rule])
+    model.encoders["word"].log_variance_head.bias.assign([-1.0, -0.5, 0.5, 1.0])  # scales on both sides of 1
     for size in range(1, 4):
         for given in itertools.combinations(NAMES, size):
             for inputs in (small.rows(9, given), small.with_missing(small.rows(9, given))):
@@ -59,6 +61,10 @@ def test_values_by_hand():
     assert loc == [[2.0]]
     loc, _ = export.fuse({"a": {"loc": [[2.0]], "scale": [[0.5]]}}, ["a", "b"], prior_expert="all")
     np.testing.assert_allclose(loc, [[8 / 5]], rtol=1e-6)
+    # Conjunctive: precision 4 + 1 - 1 of two, 4 of one, the prior of none; a scale of 2 counts as 1.
+    loc, scale = export.fuse({"a": a, "b": b | {"scale": [[2.0], [0.0], [-1.0]]}}, ["a", "b"], has, "conjunctive")
+    np.testing.assert_allclose(loc[:, 0], [7 / 4, 2.0, 0.0], rtol=1e-6)
+    np.testing.assert_allclose(scale[:, 0], [0.5, 0.5, 1.0], rtol=1e-6)
     none = {"loc": np.zeros([0, 3]), "scale": np.zeros([0, 3])}
     assert [x.shape for x in export.fuse({"a": none}, ["a"])] == [(0, 3), (0, 3)]
 

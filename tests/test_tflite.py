@@ -108,6 +108,7 @@ def test_the_json_says_what_goes_in_and_comes_out(every_network):
         },
         "outputs": {"loc": [None, 4], "scale": [None, 4]},
         "latent_dim": 4,
+        "density": "normal",
         "quantization": "int8",
         "fusion": {"modalities": list(model.modalities), "prior_expert": "none"},
         "tf_mopoe": mopoe.__version__,

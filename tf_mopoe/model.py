@@ -35,6 +35,7 @@ class MultimodalVAE(keras.Model):
         objective: what is minimised, one of `tf_mopoe.objectives`; default `ELBO()`.
         reconstruction_weights: weight of each modality's reconstruction term. "dimension": the largest modality's number
             of variables over this one's (Sutter et al. 2021, appendix); None (default): all 1; or {name: float}.
+        private_beta: weight of the KL of private latent variables (`GaussianEncoder(private_dim=P)`) in the loss.
         seed: int, of the draws in training and evaluation. Default: a new one, from Python's `random` (so that
             `keras.utils.set_random_seed` sets it).
 
@@ -75,6 +76,7 @@ class MultimodalVAE(keras.Model):
             name: keras.metrics.Mean(name=f"reconstruction_{name}") for name in self.modalities
         }
         self.kl_metric = keras.metrics.Mean(name="kl")
+        self.private_metrics = [keras.metrics.Mean(name="private_kl")] if self.private else []
 
     def build_parts(self):
         self.event_shapes = {}
@@ -83,8 +85,15 @@ class MultimodalVAE(keras.Model):
                 if re.fullmatch(r"(gaussian_en|de)coder(_\d+)?", layer.name):  # not a name that the user gave
                     layer.name = f"{name}_{part}"
         for name, decoder in self.decoders.items():
-            if not decoder.built:
-                decoder.build((None, self.latent_dim + self.private.sizes[name]))
+            shape = (None, self.latent_dim + self.private.sizes[name])
+            try:
+                if not decoder.built:
+                    decoder.build(shape)
+            except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
+                raise ValueError(
+                    f"decoders[{name!r}] must take the latent variables, shared and private, shape {shape}. "
+                    f"Received: {error}"
+                ) from error
             self.event_shapes[name] = decoder.event_shape
         for name, encoder in self.encoders.items():
             shape = (None, *self.event_shapes[name])
@@ -269,24 +278,31 @@ class MultimodalVAE(keras.Model):
 
     def bound(self, inputs, seed, training=False):
         """The objective's `Terms` [B] for a batch of inputs; the KL of private latent variables is in the loss."""
+        return self.bound_and_private_kl(inputs, seed, training)[0]
+
+    def bound_and_private_kl(self, inputs, seed, training=False):
+        """`bound`, and the KL of private latent variables in it, before `private_beta`: [B], or None without any."""
         encoded = self.encode(inputs, training=training)
 
         def log_likelihood(z, rows=None, frozen=False):
             batch = encoded if rows is None else encoded.permuted(rows, self.mixture.density)
-            private = self.private.draw(batch, tf.shape(z)[:-1], seed)
+            # One w for all samples of a row: w's KL is outside of the bound of these, and would not pay for several.
+            private = self.private.draw(batch, tf.shape(z)[-2:-1], seed)
             return self.log_likelihood_terms(z, batch, private, training, frozen)
 
         step = self.optimizer.iterations if getattr(self, "optimizer", None) else 0
         q = Posterior(self.mixture, encoded, seed, step)
         terms = self.objective(q, log_likelihood, self.term_weights, seed)
         if not self.private:
-            return terms
-        return terms._replace(loss=terms.loss + self.private.beta * self.private.kl(encoded))
+            return terms, None
+        kl = self.private.kl(encoded)
+        return terms._replace(loss=terms.loss + self.private.beta * kl), kl
 
     def train_step(self, data):
         inputs = unpack(data)
         with tf.GradientTape() as tape:
-            terms = self.bound(inputs, self.step_seed(self.optimizer.iterations), training=True)
+            seed = self.step_seed(self.optimizer.iterations)
+            terms, private_kl = self.bound_and_private_kl(inputs, seed, training=True)
             loss = mean_loss(terms.loss)
             # Keras' optimizers sum the gradients of the replicas.
             scaled = self.optimizer.scale_loss(loss / tf.distribute.get_strategy().num_replicas_in_sync)
@@ -296,13 +312,12 @@ class MultimodalVAE(keras.Model):
             scaled, [variable.value for variable in variables], unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
         self.optimizer.apply_gradients(zip(gradients, variables))
-        return self.update_metrics(terms)
+        return self.update_metrics(terms, private_kl)
 
     def test_step(self, data):
         inputs = unpack(data)
         # The rows seen so far number the batch: every batch has its own draws, every evaluation the same.
-        terms = self.bound(inputs, self.step_seed(self.loss_metric.count + 1.0), training=False)
-        return self.update_metrics(terms)
+        return self.update_metrics(*self.bound_and_private_kl(inputs, self.step_seed(self.loss_metric.count + 1.0)))
 
     def step_seed(self, step):
         """A seed of its own for each step and replica, from the model's: int32 [2]."""
@@ -311,16 +326,18 @@ class MultimodalVAE(keras.Model):
         seed = tf.random.fold_in(tf.constant(self.base_seed), tf.cast(step, tf.int32))
         return tf.random.fold_in(seed, replica)
 
-    def update_metrics(self, terms):
+    def update_metrics(self, terms, private_kl=None):
         self.loss_metric.update_state(terms.loss)
         self.kl_metric.update_state(terms.kl)
+        for metric in self.private_metrics:
+            metric.update_state(private_kl)
         for name, metric in self.reconstruction_metrics.items():
             metric.update_state(terms.reconstruction.get(name, tf.zeros_like(terms.kl)))
         return self.get_metrics_result()
 
     @property
     def metrics(self):
-        return [self.loss_metric, *self.reconstruction_metrics.values(), self.kl_metric]
+        return [self.loss_metric, *self.reconstruction_metrics.values(), self.kl_metric, *self.private_metrics]
 
     # ---- errors before the work
 
@@ -329,6 +346,9 @@ class MultimodalVAE(keras.Model):
         arguments.refuse_labels(y, kwargs.get("sample_weight"))
         self.check_arrays(x)
         self.check_arrays(kwargs.get("validation_data"))
+        if getattr(self, "optimizer", None) and not self.optimizer.built:
+            with self.distribute_strategy.scope():  # a step that makes variables is traced twice
+                self.optimizer.build(self.trainable_variables)
         return super().fit(x, y, *args, **kwargs)
 
     def evaluate(self, x=None, y=None, *args, **kwargs):

@@ -26,11 +26,12 @@ class Private:
         return any(self.sizes.values())
 
     def join(self, name, z, w=None):
-        """What the decoder of `name` takes: z [..., D] and w [..., P] in a row; w = 0 by default."""
+        """What the decoder of `name` takes: z [..., B, D] and w [B, P] or [..., B, P] in a row; w = 0 by default."""
         if not self.sizes[name]:
             return z
         if w is None:
-            w = tf.zeros(tf.concat([tf.shape(z)[:-1], [self.sizes[name]]], axis=0))
+            w = tf.zeros([self.sizes[name]])
+        w = tf.broadcast_to(w, tf.concat([tf.shape(z)[:-1], [self.sizes[name]]], axis=0))
         return tf.concat([z, w], axis=-1)
 
     def means(self, encoded):

@@ -65,10 +65,11 @@ def rows_of(weights):
 
 
 def subsets(available, num_subsets, seed=None):
-    """Draws subsets of what each row has, each uniform over all its non-empty ones.
+    """Draws subsets of what each row has, together uniform over all its non-empty ones.
 
-    Their sizes are stratified over a row's draws. A subset of k of the n modalities is k neighbours in one random order of
-    them all, from a random place on, around the end: any k of them are equally likely, and no sort is of size S.
+    Their sizes are stratified over a row's draws, small ones first: draw one of them by a uniform index. A subset of k of
+    the n modalities is k neighbours in one random order of them all, from a random place on, around the end: any k of them
+    are equally likely, and no sort is of size S.
 
     Args:
         available: bool [B, M].
@@ -81,7 +82,9 @@ def subsets(available, num_subsets, seed=None):
     """
     modalities = available.shape[1]
     rows = 1 if seed is None else tf.shape(available)[0]
-    seeds = tf.unstack(tf.random.split(tf.constant([0, 0]) if seed is None else seed, 4))
+    # Not of `split(seed, n)` itself, whose first seeds are the same for every n: z is drawn from these.
+    own = tf.random.fold_in(tf.constant([0, 0]) if seed is None else seed, 0)
+    seeds = tf.unstack(tf.random.split(own, 3))
     count = tf.reduce_sum(tf.cast(available, tf.int32), axis=1)  # n, [B]
     shifts = tf.random.stateless_uniform([rows, 1], seeds[0])
     u = (tf.range(num_subsets, dtype=tf.float32) + shifts) / num_subsets  # [B, S]

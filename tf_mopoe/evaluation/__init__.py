@@ -8,6 +8,7 @@ from tf_mopoe.evaluation.coherence import (
     joint_coherence,
     mean_by_number_given,
 )
+from tf_mopoe.evaluation.conflict import expert_conflict
 from tf_mopoe.evaluation.features import classifier_features, inception_features
 from tf_mopoe.evaluation.frechet import frechet_distance, frechet_distances
 from tf_mopoe.evaluation.latent_mixture import latent_mixture
@@ -20,6 +21,7 @@ __all__ = [
     "conditional_coherence",
     "conditional_log_likelihoods",
     "expert_calibration",
+    "expert_conflict",
     "frechet_distance",
     "frechet_distances",
     "inception_features",

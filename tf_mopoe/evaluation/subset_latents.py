@@ -1,16 +1,20 @@
 """z for every subset of the modalities, from the distribution that a method translates from: each row encoded once."""
 
+import itertools
+
 import numpy as np
 import tensorflow as tf
 
 from tf_mopoe import sampling
 from tf_mopoe.inputs import FLAG
-from tf_mopoe.subsets import subset_names
 
 
 def subsets_of(names, sizes=None):
     """Tuples of `names`, small ones first: all non-empty ones (default), or those of the `sizes`."""
-    return [subset for subset in subset_names("powerset", names) if sizes is None or len(subset) in sizes]
+    if sizes is None and len(names) > 16:
+        raise ValueError(f"Measures of every subset have too many subsets to list. Received: {len(names)} modalities")
+    every = range(1, len(names) + 1)
+    return [s for size in every if sizes is None or size in sizes for s in itertools.combinations(names, size)]
 
 
 def complete(model, inputs):

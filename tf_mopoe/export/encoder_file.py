@@ -10,6 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tf_mopoe.layers.mixture_of_products import loc_and_scale
+
 # The largest error of a converted file on a few rows, as a share of what the encoder gives there (both as roots of mean
 # squares). What passes may still be of little use with "int8": measure it (docs/edge.md).
 TOLERANCES = {None: 1e-4, "float16": 1e-2, "dynamic": 0.2, "int8": 0.2}
@@ -92,7 +94,7 @@ def convert(encoder, name, shape, quantization, rows):
 
 def check(made, expert, name, quantization):
     """Raises unless `made`, the file's loc and scale, are the encoder's: a file may be without its weights."""
-    made, told = np.stack([made["loc"], made["scale"]]), np.stack([expert.loc, expert.stddev()])
+    made, told = np.stack([made["loc"], made["scale"]]), np.stack(loc_and_scale(expert))
     with np.errstate(over="ignore", invalid="ignore"):
         error = float(np.sqrt(np.mean((made - told) ** 2) / np.mean(told**2)))
     if not error <= TOLERANCES[quantization]:

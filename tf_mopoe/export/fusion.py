@@ -18,7 +18,8 @@ def fuse(experts, modalities, has=None, prior_expert="full"):
         modalities: names of all modalities that the model has.
         has: {name: bool [B]}; a modality that is not named is there for every row of its expert.
         prior_expert: when the prior N(0, I) is one more expert: "full" (default: in the rows that have all modalities, if
-            the model has two or more), "all" or "none". `modalities` and this stand in each encoder's .json, "fusion".
+            the model has two or more), "all", "none", or "conjunctive" (p^(1 - n) in a product of n, and a scale above 1
+            counts as 1). `modalities` and this stand in each encoder's .json, "fusion".
 
     Returns:
         loc, scale: float32 [B, D]. A row that has nothing: the prior, 0 and 1.
@@ -33,8 +34,10 @@ def fuse(experts, modalities, has=None, prior_expert="full"):
         raise ValueError(
             f"`experts` must be some of {list(modalities)}. Received: {sorted(experts)}, flags {sorted(has)}"
         )
-    if prior_expert not in ("full", "all", "none"):
-        raise ValueError(f'`prior_expert` must be "full", "all" or "none". Received: prior_expert={prior_expert!r}')
+    if prior_expert not in ("full", "all", "none", "conjunctive"):
+        raise ValueError(
+            f'`prior_expert` must be "full", "all", "none" or "conjunctive". Received: prior_expert={prior_expert!r}'
+        )
     shapes = {name: (np.shape(expert["loc"]), np.shape(expert["scale"])) for name, expert in experts.items()}
     shape = next(iter(shapes.values()))[0]
     if len(shape) != 2 or any(both != (shape, shape) for both in shapes.values()):
@@ -51,12 +54,13 @@ def fuse(experts, modalities, has=None, prior_expert="full"):
                 f"`experts` must have a finite loc and a positive, finite scale in every row that has them. "
                 f"Received: others of {name!r}"
             )
+        if prior_expert == "conjunctive":
+            scale = np.minimum(scale, 1.0)
         precision[present] += scale**-2
         weighted[present] += loc * scale**-2
-    complete = np.all([flags.get(name, np.zeros(shape[0], bool)) for name in modalities], axis=0) & (
-        len(modalities) > 1
-    )
-    prior = {"full": complete, "all": np.ones(shape[0], bool), "none": np.zeros(shape[0], bool)}[prior_expert]
-    precision += prior[:, None]
+    count = np.sum(list(flags.values()), axis=0)  # n of each row, [B]
+    complete = (count == len(modalities)) & (len(modalities) > 1)
+    power = {"full": complete, "all": count >= 0, "none": count < 0, "conjunctive": 1.0 - count}[prior_expert]
+    precision += power[:, None]
     precision[precision == 0.0] = 1.0  # a row that has nothing
     return (weighted / precision).astype(np.float32), (precision**-0.5).astype(np.float32)

@@ -31,8 +31,12 @@ def saved_model(model, path, version=None, num_samples=64, name=None):
     * `joint_posterior`: every modality and flag -> `weights` [B, S], `loc` and `scale` [B, S, D] of the components.
     * `generate`: `seed` -> the mean of every modality from the prior.
     * `fuse`: `loc_<name>` and `scale_<name>` [B, D] of every modality's encoder, flags and `seed` -> `loc` and `scale` as
-      `encode` has them, and every modality as `translate` has it.
+      `encode` has them, and every modality as `translate` has it, but with private latent variables from their prior. Not
+      there with a `JointEncoder`, which reads the rows themselves.
     * `log_likelihood`: every modality and flag, and `seed` -> `log_likelihood` [B], nats, as `model.log_likelihood`.
+
+    Laplace experts have no product: an export of several has no `encode`, and its `fuse` no `loc` and `scale`. Subsets that
+    are drawn (`MixtureOfProducts`) are the same for every row in `joint_posterior`, of the row's seed in `log_likelihood`.
 
     What a row does not have may hold anything, NaN included. A row that has nothing has the prior as its posterior, and
     log-likelihood 0.
@@ -67,7 +71,7 @@ def saved_model(model, path, version=None, num_samples=64, name=None):
     try:
         name = server_name(name or path.resolve().name)
         write(model, endpoints, name, aside / "model")
-        files = serving_files.write(aside, name, model, num_samples)
+        files = serving_files.write(aside, name, model, num_samples, endpoints)
         target = publish(aside / "model", path, version)
         for file in files:
             if file.name == "README.md" or not (path / file.name).exists():

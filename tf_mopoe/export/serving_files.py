@@ -51,15 +51,10 @@ are served as soon as they are here.
 
 | signature | takes | gives |
 |---|---|---|
-| `translate` (default) | rows, `seed` | every modality |
-| `encode` | rows | `loc`, `scale` [B, {D}] of q(z given what the row has) |
-| `joint_posterior` | rows | `weights` [B, {S}], `loc`, `scale` [B, {S}, {D}] of its components |
-| `generate` | `seed` | every modality |
-| `fuse` | {parts} [B, {D}], flags, `seed` | `loc`, `scale` [B, {D}], every modality |
-| `log_likelihood` | rows, `seed` | `log_likelihood` [B], nats, from {K} samples a row |
+{table}
 
 Rows: {rows}, float, and flags: {flags}, bool [B]. Seed: `seed` int32 [B, 2].
-Components, in order: {components}.
+Components{components}.
 
 Send every input. What a flag tells to be missing may hold anything. The same row with the same seed gives the same result
 in any batch.
@@ -124,23 +119,36 @@ rows = {{
 {columns}
 }}
 seed = {{"seed": np.array([[1, 0], [2, 0]], np.int32)}}
-parts = {{
-{part_columns}
-}}
-flags = {{name: value for name, value in rows.items() if name.startswith("has_")}}
-results = {{
-    "encode": predict("encode", rows),
-    "joint_posterior": predict("joint_posterior", rows),
-    "translate": predict("translate", rows | seed),
-    "generate": predict("generate", seed),
-    "fuse": predict("fuse", parts | flags | seed),
-    "log_likelihood": predict("log_likelihood", rows | seed),
+{parts}results = {{
+{calls}
 }}
 ```
 """
+TABLE = {
+    "translate": "`translate` (default) | rows, `seed` | every modality",
+    "encode": "`encode` | rows | `loc`, `scale` [B, {D}] of q(z given what the row has)",
+    "joint_posterior": "`joint_posterior` | rows | `weights` [B, {S}], `loc`, `scale` [B, {S}, {D}] of its components",
+    "generate": "`generate` | `seed` | every modality",
+    "fuse": "`fuse` | {parts} [B, {D}], flags, `seed` | {fused}every modality{private}",
+    "log_likelihood": "`log_likelihood` | rows, `seed` | `log_likelihood` [B], nats, from {K} samples a row",
+}
+CALLS = {
+    "encode": "rows",
+    "joint_posterior": "rows",
+    "translate": "rows | seed",
+    "generate": "seed",
+    "fuse": "parts | flags | seed",
+    "log_likelihood": "rows | seed",
+}
+PARTS = """\
+parts = {{
+{columns}
+}}
+flags = {{name: value for name, value in rows.items() if name.startswith("has_")}}
+"""
 
 
-def write(folder, name, model, num_samples):
+def write(folder, name, model, num_samples, signatures):
     """Writes models.config, batching_parameters.txt, monitoring.config and README.md into `folder`; their paths.
 
     Args:
@@ -148,6 +156,7 @@ def write(folder, name, model, num_samples):
         name: the model's name on the server.
         model: `MultimodalVAE`.
         num_samples: K of the signature `log_likelihood`.
+        signatures: names of those that the export has.
     """
     sizes = [2**power for power in range(MAX_BATCH_SIZE.bit_length())]  # the last has to be the largest
     allowed = "\n".join(f"allowed_batch_sizes: {size}" for size in sizes)
@@ -155,31 +164,45 @@ def write(folder, name, model, num_samples):
         "models.config": MODELS.format(name=name),
         "batching_parameters.txt": BATCHING.format(size=MAX_BATCH_SIZE, allowed=allowed),
         "monitoring.config": MONITORING,
-        "README.md": readme(name, model, num_samples),
+        "README.md": readme(name, model, num_samples, signatures),
     }
     for file, text in texts.items():
         (folder / file).write_text(text)
     return [folder / file for file in texts]
 
 
-def readme(name, model, num_samples):
-    names, latent = list(model.modalities), model.latent_dim
-    subsets = model.mixture.formable_subsets(model.modalities)
+def readme(name, model, num_samples, signatures):
+    names, latent, layer = list(model.modalities), model.latent_dim, model.mixture
+    if layer.draws(model.modalities):
+        size, components = (
+            layer.num_components,
+            ": subsets of what the row has, drawn by the same numbers for every row",
+        )
+    else:
+        subsets = layer.formable_subsets(model.modalities)
+        size, components = len(subsets), ", in order: " + ", ".join(f"({' and '.join(subset)})" for subset in subsets)
     columns = [f'    "{n}": np.zeros({[2, *shape]}, np.float32),' for n, shape in model.event_shapes.items()]
     columns += [f'    "{FLAG}{n}": np.array({[n == names[0]] * 2}),' for n in names]
     parts = [(f"loc_{n}", "zeros") for n in names] + [(f"scale_{n}", "ones") for n in names]
+    part_columns = [f'    "{part}": np.{fill}({[2, latent]}, np.float32),' for part, fill in parts]
+    figures = {
+        "D": latent,
+        "S": size,
+        "K": num_samples,
+        "parts": ", ".join(f"`{part}`" for part, _ in parts),
+        "fused": f"`loc`, `scale` [B, {latent}], " if "encode" in signatures else "",
+        "private": ", private latent variables from their prior" if model.private else "",
+    }
     return README.format(
         name=name,
         modalities=", ".join(names),
         size=MAX_BATCH_SIZE,
-        D=latent,
-        S=len(subsets),
-        K=num_samples,
+        table="\n".join(f"| {TABLE[n].format(**figures)} |" for n in TABLE if n in signatures),
         rows=", ".join(f"`{n}` [{', '.join(['B', *map(str, shape)])}]" for n, shape in model.event_shapes.items()),
         flags=", ".join(f"`{FLAG}{n}`" for n in names),
-        parts=", ".join(f"`{part}`" for part, _ in parts),
-        components=", ".join("(" + " and ".join(subset) + ")" for subset in subsets),
+        components=components,
         first=names[0],
         columns="\n".join(columns),
-        part_columns="\n".join(f'    "{part}": np.{fill}({[2, latent]}, np.float32),' for part, fill in parts),
+        parts=PARTS.format(columns="\n".join(part_columns)) if "fuse" in signatures else "",
+        calls="\n".join(f'    "{n}": predict("{n}", {takes}),' for n, takes in CALLS.items() if n in signatures),
     )

@@ -5,7 +5,6 @@ import re
 import tensorflow as tf
 
 from tf_mopoe import inputs as reading
-from tf_mopoe.components import Components
 from tf_mopoe.densities import Normal
 from tf_mopoe.export import row_draws
 from tf_mopoe.layers.mixture_of_products import loc_and_scale
@@ -16,6 +15,9 @@ TAKEN = ("seed", "loc", "scale")  # names of other inputs and outputs
 
 def signatures(model, num_samples):
     """What each signature computes, and of what: see `saved_model`.
+
+    `fuse` is left out where the joint posterior reads the inputs themselves; `encode`, and what of it `fuse` gives, where
+    the experts have no product.
 
     Args:
         model: `MultimodalVAE`.
@@ -36,6 +38,8 @@ def signatures(model, num_samples):
     ]
     seed = tf.TensorSpec([None, 2], tf.int32, name="seed")
     rows, experts = values + flags, parts + flags
+    density = model.mixture.density
+    has_product = density is Normal or len(model.modalities) == 1
 
     def posterior(encoded):
         product = model.mixture.whole(*encoded[:3])
@@ -53,7 +57,7 @@ def signatures(model, num_samples):
     def encode(*tensors):
         return posterior(model.encode(named(rows, tensors)))
 
-    def joint_posterior(*tensors):
+    def joint_posterior(*tensors):  # subsets that are drawn are the same for every row
         return model.mixture.components(*model.encode(named(rows, tensors))[:3]).parameters()
 
     def translate(*tensors):
@@ -61,36 +65,36 @@ def signatures(model, num_samples):
 
     def generate(seed):
         nothing = Encoded({}, {}, {}, {})
-        z = row_draws.noise(seed, model.latent_dim, model.mixture.density)
+        z = row_draws.noise(seed, model.latent_dim, density)
         return decode(z, row_draws.private(model, nothing, seed))
 
     def fuse(*tensors):
         given = named(experts, tensors[:-1])
         available = {name: given[reading.FLAG + name] for name in model.modalities}
         q = {
-            name: expert(given[f"loc_{name}"], given[f"scale_{name}"], available[name], model.mixture.density)
+            name: expert(given[f"loc_{name}"], given[f"scale_{name}"], available[name], density)
             for name in model.modalities
         }
         encoded = Encoded(q, available, {}, {})
-        return posterior(encoded) | translations(encoded, tensors[-1])
+        made = translations(encoded, tensors[-1])
+        return posterior(encoded) | made if has_product else made
 
     def log_likelihood(*tensors):
         encoded = model.encode(named(rows, tensors[:-1]))
-        components = model.mixture.components(*encoded[:3])
-        kept = Encoded({}, *encoded[1:3], {name: loc_and_scale(q) for name, q in encoded.private.items()})
+        kept = encoded._replace(experts=parameters(encoded.experts), private=parameters(encoded.private))
 
         def of_one(row):
-            parameters, one, seed = tf.nest.map_structure(lambda t: t[None], row)
-            one = one._replace(private={name: Normal.distribution(*pair) for name, pair in one.private.items()})
-            mixture = Components(**parameters, density=model.mixture.density)
-            return model.importance_weighted(mixture, one, num_samples, seed[0])[0]
+            one, seed = tf.nest.map_structure(lambda t: t[None], row)
+            experts, private = distributions(one.experts, density), distributions(one.private, Normal)
+            components = model.mixture.components(experts, one.available, one.x, seed[0])
+            return model.importance_weighted(components, one._replace(private=private), num_samples, seed[0])[0]
 
         # Row by row: never more than K rows are decoded at once, however many come.
-        every = components.parameters(), kept, tensors[-1]
         spec = tf.TensorSpec([], tf.float32)
-        return {"log_likelihood": tf.map_fn(of_one, every, fn_output_signature=spec, parallel_iterations=1)}
+        nats = tf.map_fn(of_one, (kept, tensors[-1]), fn_output_signature=spec, parallel_iterations=1)
+        return {"log_likelihood": nats}
 
-    return {
+    result = {
         "translate": (translate, [*rows, seed]),
         "encode": (encode, rows),
         "joint_posterior": (joint_posterior, rows),
@@ -98,6 +102,18 @@ def signatures(model, num_samples):
         "fuse": (fuse, [*experts, seed]),
         "log_likelihood": (log_likelihood, [*rows, seed]),
     }
+    absent = {"fuse"} if model.mixture.reads_inputs else set()
+    absent |= set() if has_product else {"encode"}
+    return {name: signature for name, signature in result.items() if name not in absent}
+
+
+def parameters(experts):
+    """{name: distribution} -> {name: (loc, scale)}, which `tf.map_fn` can take apart."""
+    return {name: loc_and_scale(q) for name, q in experts.items()}
+
+
+def distributions(pairs, density):
+    return {name: density.distribution(*pair) for name, pair in pairs.items()}
 
 
 def check_names(modalities):

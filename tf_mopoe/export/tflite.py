@@ -8,6 +8,7 @@ import numpy as np
 
 import tf_mopoe
 from tf_mopoe import inputs as reading
+from tf_mopoe.densities import Normal
 from tf_mopoe.export import encoder_file, fusion
 from tf_mopoe.export.signatures import check_names
 
@@ -17,8 +18,10 @@ def tflite_encoders(model, path, quantization=None, representative=None):
 
     Each has one signature, "encode", with the modality's name as its input's, any number of rows B from 1, and only LiteRT's
     built-in operations. Beside it <name>.json says what goes in and comes out; fusion.py is a copy of `fuse`, which needs
-    NumPy alone. All are converted, and run on a few rows against the encoder, before the first is written; each is
-    written aside and renamed, and takes the place of one that is there.
+    NumPy alone. (It does not serve a `JointEncoder`, which reads the data itself, nor Laplace experts, which have no
+    product: there "fusion" in the .json is null.) Private latent variables stay out of it. All are converted, and run on a
+    few rows against the encoder, before the first is written; each is written aside and renamed, and takes the place of one
+    that is there.
 
     Args:
         model: `MultimodalVAE`.
@@ -79,7 +82,9 @@ def representative_rows(model, quantization, representative):
 
 
 def card(model, name, quantization, rows):
-    """What the .json says."""
+    """What the .json says; of "fusion" None where the product of the experts is not the model's posterior."""
+    layer = model.mixture
+    fuses = layer.density is Normal and not layer.reads_inputs
     return {
         "modality": name,
         "signature": "encode",
@@ -90,9 +95,10 @@ def card(model, name, quantization, rows):
             "range": None if rows is None else [float(rows.min()), float(rows.max())],
         },
         "outputs": {key: [None, model.latent_dim] for key in ("loc", "scale")},
+        "density": layer.density.name,
         "latent_dim": model.latent_dim,
         "quantization": quantization,
-        "fusion": {"modalities": list(model.modalities), "prior_expert": model.mixture.prior_expert},
+        "fusion": {"modalities": list(model.modalities), "prior_expert": layer.prior_expert} if fuses else None,
         "tf_mopoe": tf_mopoe.__version__,
     }
 

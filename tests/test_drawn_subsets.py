@@ -1,0 +1,274 @@
+"""Many modalities: subsets that are drawn stand for all of them, and products are formed where they are needed."""
+
+import keras
+import numpy as np
+import pytest
+import reference
+import small
+import tables
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import tf_mopoe as mopoe
+from tf_mopoe import evaluation, experts, export, sampling
+from tf_mopoe.components import Components, Products
+from tf_mopoe.densities import Normal
+
+PATTERNS = np.array([[1, 1, 1, 1], [1, 0, 1, 1], [0, 1, 0, 1], [0, 0, 1, 0]], bool)  # 4, 3, 2 and 1 of four modalities
+SEED = tf.constant([3, 4])
+
+
+def codes(membership):
+    """A subset as a number: the bits are its members."""
+    return (np.asarray(membership) @ (2 ** np.arange(membership.shape[-1]))).astype(int)
+
+
+# ---- the draws
+
+
+@pytest.mark.parametrize("num_subsets", [1, 6, 40])
+def test_all_subsets_of_what_a_row_has_are_equally_likely(num_subsets):
+    rows = 3000
+    drawn = codes(sampling.subsets(tf.repeat(PATTERNS, rows, axis=0), num_subsets, SEED))
+    for has, found in zip(codes(PATTERNS), drawn.reshape(4, rows, num_subsets)):
+        subsets = [code for code in range(1, 16) if code & has == code]
+        share = np.stack([np.mean(found == code, axis=1) for code in subsets])  # [subsets, rows]; rows are independent
+        error = share.std(axis=1) / np.sqrt(rows)
+        assert np.all(np.abs(share.mean(axis=1) - 1 / len(subsets)) <= 5 * error + 1e-9), has
+        np.testing.assert_allclose(share.sum(axis=0), 1.0)  # and no others
+
+
+def test_sizes_are_stratified():
+    sizes = np.sum(sampling.subsets(tf.repeat(PATTERNS, 50, axis=0), 24, SEED), axis=-1).reshape(4, 50, 24)
+    for pattern, found in zip(PATTERNS, sizes):
+        for size, probability in enumerate(np.diff(sampling.size_cdf(4)[pattern.sum()], prepend=0.0), start=1):
+            assert np.all(np.abs(np.sum(found == size, axis=1) - 24 * probability) < 1.0 + 1e-6)
+    np.testing.assert_allclose(sampling.size_cdf(4)[3], [3 / 7, 6 / 7, 1.0, 1.0])
+
+
+def test_the_seed_decides_and_without_one_all_rows_draw_the_same():
+    available = tf.repeat(PATTERNS, 3, axis=0)
+    first = sampling.subsets(available, 10, SEED).numpy()
+    np.testing.assert_array_equal(sampling.subsets(available, 10, SEED), first)
+    assert np.any(sampling.subsets(available, 10, tf.constant([3, 5])) != first)
+    assert np.any(first[0] != first[1])  # a row's draws are its own
+    plain = sampling.subsets(available, 10).numpy().reshape(4, 3, 10, 4)
+    np.testing.assert_array_equal(plain[:, 1:], plain[:, :-1])
+    np.testing.assert_array_equal(sampling.subsets(available[4:5], 10)[0], plain[1, 0])
+    np.testing.assert_array_equal(sampling.subsets(np.zeros([2, 4], bool), 10, SEED), 0.0)  # a row with nothing
+
+
+def test_subsets_do_not_come_from_the_numbers_that_z_comes_from():
+    """From z's noise (Box and Muller's) its two uniform numbers: they say nothing of who stands beside whom."""
+    pairs = sampling.subsets(np.ones([20000, 4], bool), 1, SEED).numpy()[:, 0]
+    noise = Components(tf.ones([20000, 1]), tf.zeros([20000, 1, 4]), tf.ones([20000, 1, 4])).sample(SEED).numpy()
+    radius = np.exp(-0.5 * (noise[:, 0] ** 2 + noise[:, 1] ** 2))
+    for angle in (np.arctan2(noise[:, 0], noise[:, 1]), np.arctan2(noise[:, 1], noise[:, 0])):
+        near = np.abs(radius - angle / (2 * np.pi) % 1.0) < 0.25
+        two = pairs.sum(axis=1) == 2
+        together = (pairs[:, 0] + pairs[:, 1] == 2) & two
+        share, among = np.mean(together[two]), together[two & near]
+        assert abs(np.mean(among) - share) < 5 * np.sqrt(share * (1 - share) / len(among))
+
+
+# ---- the bound
+
+
+def moments(model, inputs, seeds):
+    """Mean and standard error, over the seeds, of reconstruction, KL and the gradients of some variables."""
+    first, last = model.encoders["m0"], model.encoders["m7"]
+    variables = [first.loc_head.kernel, last.log_variance_head.bias, model.decoders["m3"].trainable_variables[-1]]
+
+    @tf.function
+    def step(seed):
+        with tf.GradientTape() as tape:
+            terms = model.bound(inputs, seed)
+            loss = tf.reduce_mean(terms.loss)
+        gradient = tape.gradient(loss, [variable.value for variable in variables])
+        told = [tf.reduce_mean(sum(terms.reconstruction.values())), tf.reduce_mean(terms.kl)]
+        return tf.concat([told, *[tf.reshape(g, [-1]) for g in gradient]], axis=0)
+
+    found = np.stack([step(tf.constant([seed, 7])).numpy() for seed in range(seeds)]).astype(float)
+    return found.mean(axis=0), found.std(axis=0, ddof=1) / np.sqrt(seeds)
+
+
+def test_drawn_subsets_estimate_the_objective_of_all_without_bias():
+    inputs = small.with_missing(tables.rows(200, 8), rate=0.3)
+    every = tables.model(8)
+    drawn = tables.model(8, joint_posterior=mopoe.MixtureOfProducts(max_components=16, num_components=16))
+    drawn.set_weights(every.get_weights())
+    assert drawn.mixture.draws(drawn.modalities) and not every.mixture.draws(every.modalities)
+    (truth, error), (mean, own_error) = (moments(model, inputs, 300) for model in (every, drawn))
+    assert error[1] == 0.0 and own_error[1] > 0.0  # the KL of all has nothing drawn
+    assert np.all(np.abs(mean - truth) < 5 * np.hypot(error, own_error) + 1e-5 * np.abs(truth))
+    assert np.all(own_error[:2] < 5e-3 * np.abs(truth[:2]))  # 5 of these: within 2.5 %
+
+
+# ---- the fast path
+
+
+def stacked(rows=5, modalities=4, latent=3):
+    rng = np.random.default_rng(0)
+    loc = tf.constant(rng.normal(size=(rows, modalities, latent)), tf.float32)
+    scale = tf.constant(np.exp(0.5 * rng.normal(size=(rows, modalities, latent))), tf.float32)
+    return loc, scale, tf.constant(np.concatenate([PATTERNS, np.zeros([1, 4], bool)])[:rows])
+
+
+@pytest.mark.parametrize("per_row", [False, True], ids=["one family", "each row's own subsets"])
+def test_products_equal_plain_components_with_their_gradients(per_row):
+    loc, scale, available = stacked()
+    rng = np.random.default_rng(1)
+    membership = tf.constant(rng.random((5, 6, 4) if per_row else (6, 4)) < 0.5, tf.float32)
+    prior = tf.constant(rng.random(membership.shape[:-1]) < 0.5, tf.float32)
+    weights = tf.nn.softmax(tf.constant(rng.normal(size=(5, 6)), tf.float32))
+    index = {1: tf.constant(rng.integers(6, size=5)), 2: tf.constant(rng.integers(6, size=(7, 5)))}
+    z = tf.constant(rng.normal(size=(7, 5, 3)), tf.float32)
+
+    def mixed(shape):
+        return np.cos(3.0 * np.arange(shape.num_elements())).reshape(shape).astype(np.float32)
+
+    def outputs(components):
+        return [
+            components.loc,
+            components.scale,
+            components.kl_to_prior(),
+            components.mean_kl_to_prior(),
+            components.log_prob(z),
+            components.samples(7, SEED),
+            components.sample(SEED),
+            *components.chosen(tf.cast(index[1], tf.int32)),
+            *components.chosen(tf.cast(index[2], tf.int32)),
+        ]
+
+    results = []
+    for lazy in (True, False):
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch([loc, scale])
+            if lazy:
+                made = Products(weights, *experts.natural(loc, scale, available), membership, prior)
+            else:
+                made = Components(weights, *experts.products_of_experts(loc, scale, available, membership, prior))
+            values = outputs(made)
+            sums = [tf.reduce_sum(value * mixed(value.shape)) for value in values]
+        zero = tf.UnconnectedGradients.ZERO
+        results.append((values, [tape.gradient(x, [loc, scale], unconnected_gradients=zero) for x in sums]))
+    (values, gradients), (plain, plain_gradients) = results
+    for value, other in zip(tf.nest.flatten([values, gradients]), tf.nest.flatten([plain, plain_gradients])):
+        np.testing.assert_allclose(value, other, rtol=1e-5, atol=1e-5 * float(tf.reduce_max(tf.abs(other))))
+
+
+def test_the_kl_of_sums_has_the_value_and_gradient_of_the_kl():
+    rng = np.random.default_rng(2)
+    total, weighted = tf.constant(np.exp(rng.normal(size=(4, 5, 3)))), tf.constant(rng.normal(size=(4, 5, 3)))
+    upstream = tf.constant(rng.normal(size=(4, 5)))
+    found = []
+    for kl_of in (experts.kl_of_sums, lambda t, w: Normal.kl_to_prior(w / t, tf.math.rsqrt(t))):
+        with tf.GradientTape() as tape:
+            tape.watch([total, weighted])
+            kl = kl_of(total, weighted)
+        found.append([kl, *tape.gradient(kl, [total, weighted], output_gradients=upstream)])
+    for fast, plain in zip(*found):
+        np.testing.assert_allclose(fast, plain, rtol=1e-10, atol=1e-12)  # float64
+    loc, scale = (weighted / total).numpy(), total.numpy() ** -0.5
+    np.testing.assert_allclose(found[0][0][1, 2], reference.kl_to_standard_normal(loc[1, 2], scale[1, 2]))
+
+
+def test_no_tensor_outgrows_the_drawn_subsets():
+    """Memory is linear in M: of the layer's tensors none has more than B * S * M numbers (here D < M), S fixed."""
+    largest = {}
+    for modalities in (16, 32):
+        layer = mopoe.MixtureOfProducts(max_components=1000, num_components=64, modalities=tables.names(modalities))
+        q = {
+            name: tfp.distributions.MultivariateNormalDiag(tf.zeros([10, 8]), tf.ones([10, 8]))
+            for name in layer.modalities
+        }
+
+        @tf.function
+        def kl_and_z():
+            components = layer.components(q, seed=SEED)  # noqa: B023
+            return components.mean_kl_to_prior(), components.sample(SEED)
+
+        shapes = [out.shape for op in kl_and_z.get_concrete_function().graph.get_operations() for out in op.outputs]
+        assert all(shape.is_fully_defined() for shape in shapes if shape.rank and shape.rank > 2)
+        largest[modalities] = max(shape.num_elements() for shape in shapes if shape.is_fully_defined())
+    assert largest == {16: 10 * 64 * 16, 32: 10 * 64 * 32}
+
+
+# ---- 64 modalities
+
+
+@pytest.fixture(scope="module")
+def sixty_four():
+    """A trained model of 64 tables, its rows, and its losses."""
+    model, inputs = tables.model(64), tables.rows(64, 64)
+    model.compile(optimizer=keras.optimizers.SGD(1e-3, momentum=0.9))
+    history = model.fit(inputs, batch_size=8, epochs=12, verbose=0)
+    return model, inputs, history.history["loss"]
+
+
+def test_64_modalities_train(sixty_four):
+    assert sixty_four[2][-1] < 0.8 * sixty_four[2][0]
+
+
+def test_64_modalities_are_inferred_from(sixty_four):
+    model, inputs, _ = sixty_four
+    some = {name: inputs[name][:3] for name in ("m0", "m3", "m63", *tables.names(30)[5:])}
+    q = model.joint_posterior(some, seed=1)
+    assert isinstance(q, tfp.distributions.Mixture) and len(q.components) == 64 == model.mixture.num_components
+    np.testing.assert_array_equal(
+        q.log_prob(tf.zeros([3])), model.joint_posterior(some, seed=1).log_prob(tf.zeros([3]))
+    )
+    encoded = model.encode(some).experts
+    product = reference.product(
+        [p.loc[1].numpy() for p in encoded.values()], [p.stddev()[1].numpy() for p in encoded.values()], False
+    )
+    np.testing.assert_allclose(model.subset_posterior(some).loc[1], product[0], rtol=1e-4)
+    np.testing.assert_allclose(model.subset_posterior(some).stddev()[1], product[1], rtol=1e-5)
+    assert np.isfinite(model.translate(some, to="m1", seed=0)).all()
+    assert model.generate(2, seed=0)["m40"].shape == (2, 2)
+    assert np.isfinite(model.log_likelihood(some, 8, seed=0)).all()
+    assert set(model.predict(some, verbose=0)) == set(model.modalities)
+    few = {name: inputs[name][:3] for name in ("m0", "m1", "m2")}  # 7 subsets: all of them
+    assert len(model.joint_posterior(few).components) == 7
+
+
+def test_an_export_of_many_modalities_draws_too(tmp_path):
+    layer = mopoe.MixtureOfProducts(max_components=64, num_components=32)
+    model = tables.model(10, joint_posterior=layer)
+    path = export.saved_model(model, tmp_path / "m", num_samples=8)
+    text = (tmp_path / "m" / "README.md").read_text()
+    assert "`weights` [B, 32]" in text and "Components: subsets of what the row has, drawn" in text
+    inputs = small.with_missing(tables.rows(6, 10))
+    seed = {"seed": np.stack([np.arange(6) + 3, np.zeros(6)], axis=1).astype(np.int32)}
+    signatures = tf.saved_model.load(str(path)).signatures
+
+    def call(name, values, rows):
+        given = {key: tf.constant(value[rows]) for key, value in values.items()}
+        return {key: value.numpy() for key, value in signatures[name](**given).items()}
+
+    whole = {}
+    for name, values in (("joint_posterior", inputs), ("log_likelihood", inputs | seed)):
+        whole[name] = call(name, values, slice(None))
+        for rows in (slice(0, 1), slice(1, 6), [4, 0, 4]):
+            for key, value in call(name, values, rows).items():
+                np.testing.assert_allclose(value, whole[name][key][rows], rtol=1e-5, atol=1e-6)
+    components = model.mixture.components(*model.encode(inputs)[:3])
+    for key, value in components.parameters().items():
+        np.testing.assert_allclose(whole["joint_posterior"][key], value, rtol=1e-5, atol=1e-6)
+    for row in range(6):
+        one = {key: value[row : row + 1] for key, value in inputs.items()}
+        nats = model.log_likelihood(one, 8, seed=row + 3)
+        np.testing.assert_allclose(whole["log_likelihood"]["log_likelihood"][row], nats[0], rtol=1e-5)
+
+
+def test_nothing_lists_the_subsets_of_64_modalities(sixty_four, tmp_path):
+    model, inputs, _ = sixty_four
+    model.summary(print_fn=lambda *_, **__: None)
+    model.save(tmp_path / "m.keras")
+    copy = keras.models.load_model(tmp_path / "m.keras")
+    assert copy.mixture.get_config() == model.mixture.get_config() | {"name": copy.mixture.name}
+    some = {"m0": inputs["m0"][:3], **{name: inputs[name][:3] for name in tables.names(40)[20:]}}
+    np.testing.assert_allclose(copy.translate(some, to="m1", seed=2), model.translate(some, to="m1", seed=2), rtol=1e-6)
+    assert len(evaluation.subset_latents.subsets_of(model.modalities, sizes=[1, 64])) == 65
+    with pytest.raises(ValueError, match="too many subsets to list. Received: 64 modalities"):
+        evaluation.joint_log_likelihoods(model, inputs)

@@ -1,0 +1,321 @@
+"""Private latent variables: terms against loops, what draws them, log p(X) where it is known, files and exports."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import reference
+import signature_rows
+import small
+import tensorflow as tf
+from linear_gaussian import NOISE, Linear, exact
+
+import tf_mopoe as mopoe
+from tf_mopoe import export
+from tf_mopoe.export import row_draws
+
+SEED = tf.constant([3, 4])
+PRIVATE = {"image": 2, "word": 0, "sensor": 3}
+
+
+def private_model(names=tuple(small.SHAPES), latent_dim=4, seed=0, **kwargs):
+    keras.utils.set_random_seed(seed)
+    encoders, decoders = {}, {}
+    for name in names:
+        network = mopoe.networks.mlp_encoder(small.SHAPES[name], (8,))
+        encoders[name] = mopoe.GaussianEncoder(network, latent_dim, PRIVATE[name])
+        network = mopoe.networks.mlp_decoder(small.SHAPES[name], latent_dim + PRIVATE[name], (8,))
+        decoders[name] = mopoe.Decoder(network, small.LIKELIHOODS[name]())
+    return mopoe.MultimodalVAE(encoders, decoders, seed=seed, **kwargs)
+
+
+def private_kl(model, x, row, present):
+    """sum of KL( q(w | x) || N(0, I) ) of what a row has, from the heads' weights."""
+    total = 0.0
+    for name in present:
+        encoder = model.encoders[name]
+        if PRIVATE[name]:
+            features = encoder.network(x[name][row : row + 1]).numpy().astype(float)
+            loc = features @ encoder.private_loc_head.kernel.numpy() + encoder.private_loc_head.bias.numpy()
+            log_variance = features @ encoder.private_log_variance_head.kernel.numpy()
+            log_variance += encoder.private_log_variance_head.bias.numpy()
+            total += reference.kl_to_standard_normal(loc[0], np.exp(0.5 * log_variance[0]))
+    return total
+
+
+# ---- the bound
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_the_elbo_equals_the_loop(missing):
+    inputs = small.with_missing(small.rows(9)) if missing else small.rows(9)
+    model = private_model(objective=mopoe.objectives.ELBO(beta=2.5), private_beta=0.7)
+    bound = model.bound(inputs, SEED)
+    experts, available, x, own = model.encode(inputs)
+    assert set(own) == {"image", "sensor"}
+    z = model.mixture.components(experts, available).sample(SEED).numpy()
+    w = {name: value.numpy() for name, value in model.private.draw(model.encode(inputs), [9], SEED).items()}
+    pairs = {name: (q.mean().numpy().astype(float), q.stddev().numpy().astype(float)) for name, q in experts.items()}
+    density = {
+        "image": lambda x, out: reference.laplace_log_density(x, out, 1.0),
+        "word": reference.categorical_log_likelihood,
+        "sensor": lambda x, out: reference.normal_log_likelihood(x, out, 1.0),
+    }
+    names = list(small.SHAPES)
+    for row in range(9):
+        present = [name for name in names if available[name][row]]
+        parts = reference.components(pairs, row, present, reference.powerset(names), names, "full")
+        kl = sum(weight * reference.kl_to_standard_normal(loc, scale) for weight, loc, scale in parts)
+        loss = 2.5 * kl + 0.7 * private_kl(model, x, row, present)
+        for name in present:
+            joined = np.concatenate([z[row], w[name][row]] if PRIVATE[name] else [z[row]])
+            out = model.decoders[name].network(joined[None])[0].numpy().astype(float)
+            loss -= density[name](x[name][row].numpy().astype(float), out)
+        np.testing.assert_allclose(bound.loss[row], loss, rtol=1e-5)
+        np.testing.assert_allclose(bound.kl[row], kl, rtol=1e-4)
+
+
+def test_w_of_a_present_row_is_from_its_posterior_and_of_a_missing_one_from_the_prior():
+    model, inputs = private_model(), small.with_missing(small.rows(12))
+    encoded = model.encode(inputs)
+    noise = model.private.draw(encoded.of([]), [12], SEED)  # of nothing given
+    for name, w in model.private.draw(encoded, [12], SEED).items():
+        own, has = encoded.private[name], inputs[f"has_{name}"][:, None]
+        expected = np.where(has, own.loc + own.stddev() * noise[name], noise[name])
+        np.testing.assert_allclose(w, expected, rtol=1e-6)
+        assert w.shape == (12, PRIVATE[name])
+    assert np.any(noise["image"][:, :2].numpy() != noise["sensor"][:, :2])  # draws of their own
+    z = model.mixture.density.noise([12, 3], tf.random.split(SEED, 2)[1])
+    assert np.all(noise["sensor"].numpy() != z)
+
+
+@pytest.mark.parametrize("method", ["mopoe", "mmvae", "mvtcae", "mmjsd", "iwae", "dreg", "joint"])
+def test_every_method_trains_with_gradients_for_all_and_none_from_what_is_missing(method):
+    objective = {
+        "mvtcae": mopoe.objectives.MVTCAE(),
+        "mmjsd": mopoe.objectives.MMJSD(),
+        "iwae": mopoe.objectives.IWAE(3),
+        "dreg": mopoe.objectives.IWAE(3, gradient="dreg"),
+    }.get(method)
+    joint = method
+    if method in ("iwae", "dreg"):
+        joint = "mmvae"
+    if method == "joint":
+        networks = {name: mopoe.networks.mlp_encoder(shape, (4,)) for name, shape in small.SHAPES.items()}
+        joint = mopoe.JointEncoder(mopoe.networks.joint_encoder(networks, (8,)), 4)
+        objective = mopoe.objectives.JMVAE(alpha=0.1)
+    inputs = small.with_missing(small.rows(24))
+    model, weight = private_model(joint_posterior=joint, objective=objective), {}
+    for beta in (0.0, 1.0):
+        model.private.beta = beta
+        with tf.GradientTape() as tape:
+            terms = model.bound(inputs, SEED, training=True)
+            loss = tf.reduce_sum(terms.loss)
+        gradients = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
+        weight[beta] = terms.loss.numpy()
+        for variable, gradient in zip(model.trainable_variables, gradients):
+            assert np.isfinite(gradient).all() and np.any(gradient.numpy() != 0.0), variable.path
+    _, available, x, _ = model.encode(inputs)
+    expected = [private_kl(model, x, row, [n for n in x if available[n][row]]) for row in range(24)]
+    # atol: the difference of two losses of about 100
+    np.testing.assert_allclose(weight[1.0] - weight[0.0], expected, rtol=1e-4, atol=1e-4)
+    refilled = {
+        key: np.where(np.isnan(x), 7.0, x).astype(x.dtype) if x.dtype != bool else x for key, x in inputs.items()
+    }
+    np.testing.assert_array_equal(model.bound(refilled, SEED).loss, weight[1.0])
+    left_out = {name: inputs[name] for name in ("word", "has_word")} | {"image": small.rows(24)["image"]}
+    masked = left_out | {"sensor": np.full([24, 7], np.nan, np.float32), "has_sensor": np.zeros(24, bool)}
+    np.testing.assert_allclose(model.bound(masked, SEED).loss, model.bound(left_out, SEED).loss, rtol=1e-5)
+
+
+def test_fit_with_the_private_kl_among_the_metrics():
+    model, inputs = private_model(("word", "sensor"), private_beta=0.5), small.rows(64, ("word", "sensor"))
+    model.compile(optimizer=keras.optimizers.Adam(1e-2))
+    history = model.fit(small.with_missing(inputs), batch_size=32, epochs=6, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0]
+    result = model.evaluate(inputs, batch_size=64, verbose=0, return_dict=True)
+    x = {name: tf.constant(value) for name, value in inputs.items()}
+    kl = np.mean([private_kl(model, x, row, ["word", "sensor"]) for row in range(64)])
+    np.testing.assert_allclose(result["private_kl"], kl, rtol=1e-4)
+    rec = result["reconstruction_word"] + result["reconstruction_sensor"]
+    np.testing.assert_allclose(result["loss"], rec + result["kl"] + 0.5 * kl, rtol=1e-5)
+    plain = small.compiled(("word",))
+    assert "private_kl" not in plain.evaluate({"word": inputs["word"]}, verbose=0, return_dict=True)
+
+
+# ---- what is made
+
+
+def test_translate_uses_a_given_modalitys_own_w_and_the_priors_for_the_others():
+    model, inputs = private_model(), small.rows(5)
+    made = model.translate({"image": inputs["image"]}, seed=9)
+    seed = tf.constant([9, 0])
+    encoded = model.encode({"image": inputs["image"]})
+    z = model.mixture.largest(*encoded[:3]).sample(seed)
+    # Of the modality of number m, w's noise is from the seed folded with 1 + m.
+    noise = {
+        n: tf.random.stateless_normal([5, PRIVATE[n]], tf.random.fold_in(seed, 1 + m)) for m, n in enumerate(PRIVATE)
+    }
+    w = {
+        "image": encoded.private["image"].loc + encoded.private["image"].stddev() * noise["image"],
+        **{"sensor": noise["sensor"]},
+    }
+    for name, x in made.items():
+        joined = z if name == "word" else tf.concat([z, w[name]], axis=1)
+        np.testing.assert_allclose(x, model.decoders[name](joined).mean(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        model.translate({"image": inputs["image"]}, to="sensor", seed=9), made["sensor"], atol=1e-6
+    )
+    flagged = small.with_missing(inputs, fill=np.nan)
+    assert all(np.isfinite(x).all() for x in model.translate(flagged, seed=1).values())
+
+
+def test_generate_draws_w_and_predict_takes_its_mean():
+    model, inputs = private_model(), small.with_missing(small.rows(6))
+    seed = tf.constant([2, 0])
+    z = tf.random.stateless_normal([6, 4], seed)
+    w = tf.random.stateless_normal([6, 3], tf.random.fold_in(seed, 3))
+    expected = model.decoders["sensor"](tf.concat([z, w], axis=1)).mean()
+    np.testing.assert_allclose(model.generate(6, seed=2)["sensor"], expected, rtol=1e-5, atol=1e-6)
+    encoded, q = model.encode(inputs), model.subset_posterior(inputs)
+    w = np.where(inputs["has_sensor"][:, None], encoded.private["sensor"].loc, 0.0)
+    expected = model.decoders["sensor"](tf.concat([q.loc, w], axis=1)).mean()
+    np.testing.assert_allclose(model.predict(inputs, verbose=0)["sensor"], expected, rtol=1e-5, atol=1e-6)
+    alone = model.decode(q.loc)["sensor"]  # by default w = 0
+    np.testing.assert_allclose(alone, model.decoders["sensor"](tf.pad(q.loc, [[0, 0], [0, 3]])).mean(), atol=1e-6)
+
+
+# ---- log p(X) where it is known
+
+
+def linear_private(rows=20):
+    """x[m] = z W[m] + w[m] V[m] + noise: the stacked w are more latent variables, each of one modality."""
+    rng = np.random.default_rng(0)
+    sizes, shared, own = {"a": 3, "b": 5}, 2, {"a": 1, "b": 2}
+    encoders, decoders, stacked, inputs = {}, {}, {}, {}
+    z = rng.normal(size=(rows, shared))
+    for name, size in sizes.items():
+        matrix = rng.normal(size=(shared + own[name], size)).astype(np.float32)
+        posterior = np.linalg.inv(np.eye(len(matrix)) + matrix @ matrix.T / NOISE**2)
+        encoders[name] = mopoe.GaussianEncoder(
+            Linear((posterior @ matrix / NOISE**2).T.astype(np.float32)), shared, own[name]
+        )
+        decoders[name] = mopoe.Decoder(Linear(matrix), mopoe.likelihoods.Normal(NOISE))
+        w = rng.normal(size=(rows, own[name]))
+        inputs[name] = (np.concatenate([z, w], axis=1) @ matrix + NOISE * rng.normal(size=(rows, size))).astype(
+            np.float32
+        )
+        stacked[name] = np.zeros((shared + sum(own.values()), size))
+        stacked[name][:shared] = matrix[:shared]
+        begin = shared + (0 if name == "a" else own["a"])
+        stacked[name][begin : begin + own[name]] = matrix[shared:]
+        encoders[name].build((None, size))
+        variance = np.log(1.5 * np.diag(posterior))  # as in linear_gaussian: near the truth, and wider
+        for head, rows_of in (("", slice(0, shared)), ("private_", slice(shared, None))):
+            kernel = np.eye(len(matrix), dtype=np.float32)[:, rows_of]
+            getattr(encoders[name], f"{head}loc_head").kernel.assign(kernel)
+            getattr(encoders[name], f"{head}log_variance_head").kernel.assign(np.zeros_like(kernel))
+            getattr(encoders[name], f"{head}log_variance_head").bias.assign(variance[rows_of])
+    return encoders, decoders, stacked, inputs
+
+
+def test_log_likelihood_agrees_with_the_closed_form():
+    encoders, decoders, stacked, inputs = linear_private()
+    model = mopoe.MultimodalVAE(encoders, decoders)
+    for names, given in ((("a", "b"), None), (("a",), None), (("a", "b"), ("a",))):
+        truth = exact(stacked, inputs, names)
+        some = {name: inputs[name] for name in names}
+        values = np.stack([model.log_likelihood(some, 1000, seed=seed, given=given) for seed in range(10)]).astype(
+            float
+        )
+        ratio = np.exp(values - truth)  # unbiased for 1: within 5 standard errors
+        error = ratio.std(axis=0, ddof=1) / np.sqrt(10)
+        assert np.all(np.abs(ratio.mean(axis=0) - 1.0) < 5 * error + 1e-3)
+    masked = {**inputs, "b": np.full_like(inputs["b"], np.nan), "has_b": np.zeros(20, bool)}
+    np.testing.assert_allclose(
+        model.log_likelihood(masked, 50, seed=1), model.log_likelihood({"a": inputs["a"]}, 50, seed=1), rtol=1e-5
+    )
+
+
+def test_the_bounds_stay_below_log_p_however_many_samples():
+    """Were each of the K samples given a w of its own, the loss would go below -log p(X)."""
+    encoders, decoders, stacked, inputs = linear_private()
+    truth = exact(stacked, inputs, ("a", "b")).mean()
+    means = []
+    for count in (1, 50):
+        objective = mopoe.objectives.IWAE(num_samples=count)
+        model = mopoe.MultimodalVAE(encoders, decoders, joint_posterior="mvae", objective=objective)
+        bounds = [-np.mean(model.bound(inputs, tf.constant([seed, 0])).loss) for seed in range(40)]
+        means.append(np.mean(bounds))
+        assert means[-1] < truth - 5 * np.std(bounds) / np.sqrt(40)
+    assert means[0] < means[1]
+
+
+# ---- files and exports
+
+
+def test_a_keras_file_keeps_all(tmp_path):
+    model, inputs = private_model(private_beta=0.3), small.with_missing(small.rows(4))
+    model.save(tmp_path / "m.keras")
+    copy = keras.models.load_model(tmp_path / "m.keras")
+    assert copy.private.sizes == PRIVATE and copy.private.beta == 0.3
+    assert [encoder.private_dim for encoder in copy.encoders.values()] == [2, 0, 3]
+    np.testing.assert_array_equal(copy.bound(inputs, SEED).loss, model.bound(inputs, SEED).loss)
+    model.save_weights(tmp_path / "w.weights.h5")
+    other = private_model(private_beta=0.3, seed=1)
+    other.load_weights(tmp_path / "w.weights.h5")
+    np.testing.assert_array_equal(other.bound(inputs, SEED).loss, model.bound(inputs, SEED).loss)
+
+
+def test_bad_arguments():
+    network = mopoe.networks.mlp_encoder(3, (4,))
+    with pytest.raises(ValueError, match="`private_dim` must be an integer, 0 or more. Received: private_dim=-1"):
+        mopoe.GaussianEncoder(network, 2, -1)
+    with pytest.raises(ValueError, match="`private_beta` must be a number, 0 or more. Received: private_beta=-1"):
+        private_model(private_beta=-1)
+    decoder = mopoe.Decoder(mopoe.networks.mlp_decoder(3, 2, (4,)), mopoe.likelihoods.Normal())
+    with pytest.raises(
+        ValueError, match=r"decoders\['x'\] must take the latent variables, shared and private, shape \(None, 3\)"
+    ):
+        mopoe.MultimodalVAE({"x": mopoe.GaussianEncoder(network, 2, 1)}, {"x": decoder})
+
+
+def test_every_signature_equals_keras_and_no_row_depends_on_another(tmp_path):
+    model = private_model(("word", "sensor"))
+    path = export.saved_model(model, tmp_path / "m", num_samples=signature_rows.SAMPLES)
+    signatures = tf.saved_model.load(str(path)).signatures
+    rows = signature_rows.every_subset(model.modalities, repeats=3)
+    requests, truth = signature_rows.requests(model, rows), signature_rows.expected(model, rows)
+
+    def run(rows):
+        return {
+            signature: {
+                key: value.numpy()
+                for key, value in signatures[signature](**{k: tf.constant(v[rows]) for k, v in values.items()}).items()
+            }
+            for signature, values in requests.items()
+        }
+
+    whole = run(slice(None))
+    # Nothing private is sent to `fuse`: it draws w from the prior, for a given modality too.
+    seed = requests["fuse"]["seed"]
+    z = row_draws.sample(model.mixture.largest(*model.encode(rows)[:3]), seed)
+    w = [tf.random.stateless_normal([3], tf.random.fold_in(one, 2)) for one in seed]
+    truth["fuse"]["sensor"] = model.decoders["sensor"](tf.concat([z, w], axis=1)).mean().numpy()
+    signature_rows.assert_equal(whole, truth)
+    for part in (slice(0, 1), slice(1, 4), [5, 2, 5]):
+        cut = {signature: {key: value[part] for key, value in outputs.items()} for signature, outputs in whole.items()}
+        signature_rows.assert_equal(run(part), cut)
+    assert "every modality, private latent variables from their prior |" in (tmp_path / "m" / "README.md").read_text()
+
+
+def test_a_tflite_encoder_emits_the_shared_expert_only(tmp_path):
+    runtime = pytest.importorskip("ai_edge_litert.interpreter", reason="needs ai-edge-litert")
+    model, x = private_model(("sensor",)), small.rows(3, ("sensor",))["sensor"]
+    path = export.tflite_encoders(model, tmp_path)["sensor"]
+    made = runtime.Interpreter(str(path)).get_signature_runner("encode")(sensor=x)
+    assert set(made) == {"loc", "scale"} == set(json.loads((tmp_path / "sensor.json").read_text())["outputs"])
+    expert = model.encoders["sensor"](x)
+    np.testing.assert_allclose(made["loc"], expert.loc, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(made["scale"], expert.stddev(), rtol=1e-4)

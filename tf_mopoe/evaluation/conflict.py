@@ -1,0 +1,62 @@
+"""Conflict: do the modalities of a row speak of the same thing?"""
+
+import itertools
+
+import numpy as np
+
+from tf_mopoe import inputs as reading
+from tf_mopoe.densities import Normal
+from tf_mopoe.layers.mixture_of_products import loc_and_scale
+
+
+def expert_conflict(model, inputs, batch_size=1000):
+    """How much less likely the modalities of a row are together than each by itself, in nats, mean over its pairs.
+
+        conflict(a, b) = -log integral{ q(z | x[a]) q(z | x[b]) / p(z) } = log p(x[a]) p(x[b]) / p(x[a], x[b])
+
+    The pointwise mutual information, negated (Church & Hanks 1990). The second part holds as far as the experts are the
+    true posteriors, given which the modalities are independent. Above 0 the two contradict each other, below 0 they
+    confirm each other: in practice rows are compared, or a threshold taken from rows that are known to be right. Flagging
+    rows by a divergence between experts is from Kurle et al. 2019, section 3. A scale above 1, that of the prior, counts as
+    1, as in `prior_expert="conjunctive"`.
+
+    Args:
+        model: `MultimodalVAE` of Gaussian experts.
+        inputs: dict of modalities, with or without flags.
+        batch_size: rows at a time.
+
+    Returns:
+        NumPy float64 [N]; NaN in the rows that have fewer than two modalities: nothing can contradict there.
+
+    Raises:
+        ValueError: for inputs that do not fit the model, or experts that are not Gaussian.
+    """
+    if model.mixture.density is not Normal:
+        raise ValueError(f"`model` must have Gaussian experts. Received: {model.mixture.density.name} ones")
+    model.check_rows(inputs)
+    rows = len(next(x for key, x in inputs.items() if not key.startswith(reading.FLAG)))
+    parts = []
+    for start in range(0, rows, batch_size):
+        encoded = model.encode({key: x[start : start + batch_size] for key, x in inputs.items()})
+        experts = {name: natural(*loc_and_scale(q)) for name, q in encoded.experts.items()}
+        total, count = 0.0, 0.0
+        for a, b in itertools.combinations(experts, 2):
+            both = np.asarray(encoded.available[a] & encoded.available[b])
+            total = total + np.where(both, between(experts[a], experts[b]), 0.0)
+            count = count + both
+        count = np.broadcast_to(count, len(encoded.available[next(iter(experts))]))
+        parts.append(np.where(count > 0, total / np.maximum(count, 1.0), np.nan))
+    return np.concatenate(parts)
+
+
+def natural(loc, scale):
+    """Precision and precision-weighted loc, float64."""
+    precision = np.minimum(np.asarray(scale, np.float64), 1.0) ** -2
+    return precision, precision * np.asarray(loc, np.float64)
+
+
+def between(one, other):
+    """-log integral{ one(z) * other(z) / N(z; 0, I) }, of two `natural` Gaussians with precision 1 or more: [B]."""
+    total, weighted = one[0] + other[0] - 1.0, one[1] + other[1]
+    log = sum(0.5 * np.log(precision) - 0.5 * eta**2 / precision for precision, eta in (one, other))
+    return -np.sum(log - 0.5 * np.log(total) + 0.5 * weighted**2 / total, axis=-1)
