@@ -70,6 +70,19 @@ def test_missing_rows_leave_no_trace_in_the_network():
         np.testing.assert_array_equal(gradient, 0.0)
 
 
+def test_its_network_is_in_training_mode_in_training_only():
+    parts = {name: mopoe.networks.mlp_encoder(shape, (8,)) for name, shape in small.SHAPES.items()}
+    network = mopoe.networks.joint_encoder(parts, (8,))
+    normalisation = keras.layers.BatchNormalization()
+    network = keras.Model(network.input, normalisation(network.output))
+    model = small.model(joint_posterior=mopoe.JointEncoder(network, 4), objective=mopoe.objectives.JMVAE())
+    model.bound(small.rows(9), tf.constant([1, 2]))
+    model.translate(small.rows(9))
+    assert np.all(normalisation.moving_mean.numpy() == 0.0)
+    model.bound(small.rows(9), tf.constant([1, 2]), training=True)
+    assert np.any(normalisation.moving_mean.numpy() != 0.0)
+
+
 def test_translate_and_log_likelihood_come_from_it():
     model, inputs = joint_model(), small.rows(5)
     q, noise_seed = model.subset_posterior(inputs), tf.random.split([7, 0], 2)[1]

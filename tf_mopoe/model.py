@@ -291,7 +291,7 @@ class MultimodalVAE(keras.Model):
             return self.log_likelihood_terms(z, batch, private, training, frozen)
 
         step = self.optimizer.iterations if getattr(self, "optimizer", None) else 0
-        q = Posterior(self.mixture, encoded, seed, step)
+        q = Posterior(self.mixture, encoded, seed, step, training)
         terms = self.objective(q, log_likelihood, self.term_weights, seed)
         if not self.private:
             return terms, None

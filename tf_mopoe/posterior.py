@@ -46,16 +46,17 @@ class Posterior:
         encoded: `Encoded`.
         seed: int32 [2], of the components that the layer draws, if it does.
         step: how many training steps were taken, for schedules.
+        training: whether networks of the layer's own are in training mode.
     """
 
-    def __init__(self, layer, encoded, seed=None, step=0):
-        self.layer, self.encoded, self.seed, self.step = layer, encoded, seed, step
+    def __init__(self, layer, encoded, seed=None, step=0, training=False):
+        self.layer, self.encoded, self.seed, self.step, self.training = layer, encoded, seed, step, training
         self.experts, self.available, self.x = encoded[:3]
 
     @functools.cached_property
     def components(self):
         """The joint posterior: `Components`."""
-        return self.layer.components(self.experts, self.available, self.x, self.seed)
+        return self.layer.components(self.experts, self.available, self.x, self.seed, self.training)
 
     @functools.cached_property
     def count(self):
@@ -81,4 +82,5 @@ class Posterior:
 
     def permuted(self, rows):
         """The posterior of a batch whose row i has modality m of row rows[m][i]: rows {name: int [B]}."""
-        return Posterior(self.layer, self.encoded.permuted(rows, self.layer.density), self.seed, self.step)
+        encoded = self.encoded.permuted(rows, self.layer.density)
+        return Posterior(self.layer, encoded, self.seed, self.step, self.training)

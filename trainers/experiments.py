@@ -183,7 +183,7 @@ def assemble(networks, latent_dim, private_dim, method, **kwargs):
     elif callable(joint_posterior):
         joint_posterior = joint_posterior()
     return mopoe.MultimodalVAE(
-        encoders={n: mopoe.GaussianEncoder(network, latent_dim, private_dim) for n, (network, _, _) in networks.items()},
+        encoders={n: method.encoder(network, latent_dim, private_dim) for n, (network, _, _) in networks.items()},
         decoders={n: mopoe.Decoder(network, likelihood) for n, (_, network, likelihood) in networks.items()},
         joint_posterior=joint_posterior,
         **kwargs,

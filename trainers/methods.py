@@ -7,12 +7,13 @@ import functools
 from typing import NamedTuple
 
 from tf_mopoe import objectives as of
-from tf_mopoe.layers import MixtureOfProducts
+from tf_mopoe.layers import GaussianEncoder, LaplaceEncoder, MixtureOfProducts
 
 
 class Method(NamedTuple):
     joint_posterior: object  # a name, a function that makes a layer, or JOINT_ENCODER
     objective: object  # function of beta, a number or a schedule -> objective
+    encoder: type = GaussianEncoder
 
 
 JOINT_ENCODER = "joint_encoder"  # a `JointEncoder` over fresh networks of all modalities
@@ -26,6 +27,7 @@ METHODS = {
     "mvae_joint": Method("mvae", of.ELBO),  # the bound of all modalities alone
     "mmvae": Method("mmvae", functools.partial(of.ELBO, kl="mixture")),  # K = 1
     "mmvae_dreg": Method("mmvae", dreg),
+    "mmvae_laplace": Method("mmvae", dreg, LaplaceEncoder),
     "mmjsd": Method("mmjsd", of.MMJSD),
     "jmvae": Method(JOINT_ENCODER, lambda beta: of.JMVAE(beta=beta)),
     "telbo": Method(JOINT_ENCODER, of.TELBO),

@@ -34,14 +34,15 @@ class JointEncoder(MixtureOfProducts):
         self.encoder.built = True
         self.build()
 
-    def components(self, experts, available=None, x=None, seed=None):
-        return self.whole(experts, available, x)
+    def components(self, experts, available=None, x=None, seed=None, training=False):
+        return self.whole(experts, available, x, training)
 
-    def whole(self, experts, available=None, x=None):
+    def whole(self, experts, available=None, x=None, training=False):
         product = super().whole(experts, available)
         if not x or set(experts) != set(self.modalities):
             return product
-        joint = self.encoder.shared(self.encoder.features({name: x[name] for name in self.modalities}))
+        features = self.encoder.features({name: x[name] for name in self.modalities}, training=training)
+        joint = self.encoder.shared(features)
         names = [name for name in self.modalities if name in (available or {})]
         complete = tf.ones(tf.shape(joint.loc)[:1], tf.bool)
         for name in names:

@@ -112,10 +112,10 @@ class MixtureOfProducts(keras.layers.Layer):
     def call(self, experts, available=None, seed=None):
         return self.components(experts, available, seed=seed).distribution()
 
-    def components(self, experts, available=None, x=None, seed=None):
+    def components(self, experts, available=None, x=None, seed=None, training=False):
         """As `call`, but batched over the components (`Components`): what objectives work on.
 
-        `x`, {name: [B, E]} of the same modalities, is for layers that read more than the experts (`reads_inputs`).
+        `x`, {name: [B, E]} of the same modalities, and `training` are for layers with a network (`reads_inputs`).
         """
         names, loc, scale, available = self.stack(experts, available)
         if self.draws(names):
