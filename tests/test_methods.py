@@ -1,17 +1,18 @@
 """Every method that the trainer names, on real rows of digits, and what tells the methods apart."""
 
+import pathlib
 import re
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_structure import ROOT
 
 import tf_mopoe as mopoe
 from trainers import experiments
 from trainers.methods import METHODS
 
+ROOT = pathlib.Path(__file__).parents[1]
 SEED = tf.constant([1, 2])
 
 
