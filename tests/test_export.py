@@ -16,6 +16,8 @@ from running import finish, start
 
 import tf_mopoe as mopoe
 from tf_mopoe import export
+from tf_mopoe.components import Components
+from tf_mopoe.densities import Normal
 from tf_mopoe.export import pruning, row_draws
 
 
@@ -53,14 +55,15 @@ def test_other_posteriors_translate_from_what_they_translate_from_in_keras(tmp_p
 def test_the_draws_of_rows_are_independent_and_unbiased():
     count = 4000
     seed = tf.stack([tf.range(count), tf.zeros([count], tf.int32)], axis=1)
-    noise = tf.function(row_draws.noise)(seed, 3).numpy()
+    noise = tf.function(row_draws.noise)(seed, 3, Normal).numpy()
     error = 1 / np.sqrt(count)
     assert np.all(np.abs(noise.mean(axis=0)) < 5 * error)
     assert np.all(np.abs(np.cov(noise.T) - np.eye(3)) < 5 * np.sqrt(2) * error)
     assert np.all(np.abs(np.mean(noise[1:] * noise[:-1], axis=0)) < 5 * error)  # neighbouring seeds
     weights = tf.tile([[0.25, 0.0, 0.75]], [count, 1])
     loc = tf.tile(tf.constant([[[-9.0], [50.0], [9.0]]]), [count, 1, 1])
-    z = tf.function(row_draws.sample)((weights, loc, tf.ones([count, 3, 1])), seed).numpy()[:, 0]
+    components = Components(weights, loc, tf.ones([count, 3, 1]))
+    z = tf.function(row_draws.sample)(components, seed).numpy()[:, 0]
     assert abs(np.mean(z > 0) - 0.75) < 5 * np.sqrt(0.25 * 0.75) * error and z.max() < 20
     assert abs(np.mean(np.abs(z) - 9)) < 5 * error and abs(np.std(np.abs(z) - 9) - 1) < 5 * error
 
