@@ -14,22 +14,24 @@ import tf_mopoe as mopoe
 from tf_mopoe.networks import mlp_decoder, mlp_encoder
 from tf_mopoe.networks import polymnist as polymnist_networks
 from trainers import experiments
+from trainers.methods import METHODS
 
 MODALITIES = {"polymnist": 5, "mst": 3, "mlp": None}  # None: as many as are asked for
 SIZE, HIDDEN_UNITS, LATENT_DIM = 16, 32, 32  # of mlp
 
 
-def model(workload, modalities, **kwargs):
-    """The compiled `MultimodalVAE` of a workload; `kwargs` are the model's."""
+def model(workload, modalities, method=METHODS["mopoe"]):
+    """The compiled `MultimodalVAE` of a workload."""
+    kwargs = {"method": method, "objective": method.objective(1.0), "seed": 0}
     names = [f"m{number}" for number in range(modalities)]
     if workload == "mst":
-        made = experiments.MnistSvhnText(data_dir=None).model(latent_dim=20, seed=0, **kwargs)
+        made = experiments.MnistSvhnText(data_dir=None).model(latent_dim=20, **kwargs)
     elif workload == "polymnist":
         likelihood = mopoe.likelihoods.Laplace
         networks = {n: (polymnist_networks.encoder(), polymnist_networks.decoder(512), likelihood(0.75)) for n in names}
-        made = experiments.assemble(networks, 512, seed=0, **kwargs)
+        made = experiments.assemble(networks, 512, 0, **kwargs)
     else:
-        made = experiments.assemble({name: mlp() for name in names}, LATENT_DIM, seed=0, **kwargs)
+        made = experiments.assemble({name: mlp() for name in names}, LATENT_DIM, 0, **kwargs)
     made.compile(optimizer=keras.optimizers.Adam(1e-3))
     made.optimizer.build(made.trainable_variables)
     return made
@@ -42,8 +44,7 @@ def mlp():
 
 def floor(workload, modalities):
     """The same networks and likelihoods with one product of experts and one KL: what is left without the powerset."""
-    joint_posterior = mopoe.MixtureOfProducts("full", "all")
-    return model(workload, modalities, joint_posterior=joint_posterior, objective=mopoe.objectives.ELBO())
+    return model(workload, modalities, METHODS["mvae_joint"])
 
 
 def rows(model, batch_size, seed=0):
