@@ -85,7 +85,7 @@ def card(out, experiment, settings, trained, metrics, table):
     command = ["python -m trainers.train", f"--dataset={settings['dataset']}", f"--method={settings['method']}"]
     defaults = experiment.defaults
     command += [f"--{name}={settings[name]}" for name in defaults if settings[name] != defaults[name]]
-    command += [f"--missing_rate={settings['missing_rate']}"] if settings["missing_rate"] else []
+    command += [f"--{name}={settings[name]}" for name in ("private_dim", "missing_rate") if settings.get(name)]
     command += [f"--{name}=..." for name in experiment.sources if name == "data_dir"]
     last = trained["train"]
     use = f"""
