@@ -30,6 +30,7 @@ flags.DEFINE_integer("latent_dim", None, "Number of latent variables. Default: t
 flags.DEFINE_integer(
     "private_dim", 0, "Latent variables of each modality's own, besides the shared ones.", lower_bound=0
 )
+flags.DEFINE_float("private_beta", None, "Weight of their KL. Default: beta.", lower_bound=0.0)
 flags.DEFINE_float("beta", None, "Weight of the KL. Default: the data set's own.", lower_bound=0.0)
 flags.DEFINE_integer("warm_up_epochs", None, "Epochs with --warm_up_beta. Default: the data set's own.", lower_bound=0)
 flags.DEFINE_float("warm_up_beta", None, "Beta in the first epochs. Default: the data set's own.", lower_bound=0.0)
@@ -106,6 +107,8 @@ def resolved_flags(experiment):
     for name in experiment.defaults:
         if settings[name] is None:
             settings[name] = experiment.defaults[name]
+    if settings["private_beta"] is None:
+        settings["private_beta"] = settings["beta"]
     return settings
 
 
@@ -135,6 +138,7 @@ def new_model(experiment, settings):
         settings["private_dim"],
         method=method,
         objective=method.objective(beta(experiment, settings)),
+        private_beta=settings["private_beta"],
         seed=settings["seed"],
     )
     model.compile(optimizer=keras.optimizers.Adam(settings["learning_rate"]))
