@@ -239,7 +239,7 @@ def contrastive(model, inputs, seed, weight, many, base):
     contrasts = np.zeros(count)
     for name in batch.names:
         shift_seed, seed = tf.random.split(seed, 2)
-        shifts = 1 + tf.random.experimental.stateless_shuffle(tf.range(count - 1), shift_seed).numpy()
+        shifts = 1 + sampling.shuffled(count - 1, shift_seed).numpy()
         terms = [[-loss[row]] for row in range(count)]
         for shift in shifts[:many]:
             rows = (np.arange(count) + shift) % count

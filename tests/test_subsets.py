@@ -31,7 +31,7 @@ def test_weights_are_uniform_over_the_subsets_a_row_can_form_and_sum_to_1(family
 @pytest.mark.parametrize(
     "family, text",
     [
-        ("all", "'powerset', 'unimodal', 'full'.*Received: subsets='all'"),
+        ("all", "'powerset', 'unimodal', 'unimodal_and_prior', 'full'.*Received: subsets='all'"),
         ([], "Received: subsets="),
         ([("a", "x")], r"\['a', 'b', 'c'\].*'x'.*unknown"),
         ([("a", "a")], "each once"),

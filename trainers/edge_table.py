@@ -59,15 +59,15 @@ def rows_of(experiment, split):
     return rows[:], labels
 
 
-def on_device(file, name):
-    """An encoder that runs its .tflite file: x [B, E] -> `tfd.MultivariateNormalDiag`."""
-    encode = runner(file)
+class OnDevice:
+    """What a model asks of an encoder, by its .tflite file: x [B, E] -> `tfd.MultivariateNormalDiag`, and nothing private."""
 
-    def encoder(x, training=False):
-        made = encode(**{name: np.asarray(x)})
-        return tfp.distributions.MultivariateNormalDiag(made["loc"], made["scale"])
+    def __init__(self, file, name):
+        self.encode, self.name = runner(file), name
 
-    return encoder
+    def both(self, x, training=False):
+        made = self.encode(**{self.name: np.asarray(x)})
+        return tfp.distributions.MultivariateNormalDiag(made["loc"], made["scale"]), None
 
 
 def runner(file):
@@ -91,7 +91,7 @@ def harm(model, files, splits, readers):
     """Linear accuracy of each modality's latent, and coherence of each pair, with the encoders on a device."""
     (train, train_labels), (test, labels) = splits
     own = dict(model.encoders)
-    model.encoders.update({name: on_device(file, name) for name, file in files.items()})
+    model.encoders.update({name: OnDevice(file, name) for name, file in files.items()})
     try:
         accuracy = evaluation.linear_accuracy(
             model, train, train_labels, test, labels, FLAGS.probe_rows, seed=FLAGS.seed
