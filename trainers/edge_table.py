@@ -60,7 +60,7 @@ def rows_of(experiment, split):
 
 
 class OnDevice:
-    """What a model asks of an encoder, by its .tflite file: x [B, E] -> `tfd.MultivariateNormalDiag`, and nothing private."""
+    """What a model asks of an encoder, by its .tflite file: x [B, E] -> `tfd.MultivariateNormalDiag`, none private."""
 
     def __init__(self, file, name):
         self.encode, self.name = runner(file), name
