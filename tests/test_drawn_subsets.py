@@ -145,7 +145,8 @@ def test_products_equal_plain_components_with_their_gradients(per_row):
         with tf.GradientTape(persistent=True) as tape:
             tape.watch([loc, scale])
             if lazy:
-                made = Products(weights, *experts.natural(loc, scale, available), membership, prior)
+                power = experts.or_empty(prior, membership, available)
+                made = Products(weights, *experts.natural(loc, scale, available), membership, power)
             else:
                 made = Components(weights, *experts.products_of_experts(loc, scale, available, membership, prior))
             values = outputs(made)
@@ -157,20 +158,28 @@ def test_products_equal_plain_components_with_their_gradients(per_row):
         np.testing.assert_allclose(value, other, rtol=1e-5, atol=1e-5 * float(tf.reduce_max(tf.abs(other))))
 
 
-def test_the_kl_of_sums_has_the_value_and_gradient_of_the_kl():
+@pytest.mark.parametrize("own", [False, True], ids=["listed subsets", "subsets of each row"])
+def test_the_kl_of_products_has_the_value_and_gradient_of_the_kl(own):
     rng = np.random.default_rng(2)
-    total, weighted = tf.constant(np.exp(rng.normal(size=(4, 5, 3)))), tf.constant(rng.normal(size=(4, 5, 3)))
+    precision, weighted = tf.constant(np.exp(rng.normal(size=(4, 3, 2)))), tf.constant(rng.normal(size=(4, 3, 2)))
+    membership = tf.constant(rng.integers(0, 2, (4, 5, 3)) if own else rng.integers(0, 2, (5, 3)), tf.float64)
+    prior = experts.or_empty(tf.zeros([5], tf.float64), membership, np.ones((4, 3), bool))
     upstream = tf.constant(rng.normal(size=(4, 5)))
+
+    def plain(*arguments):
+        total, weighted = experts.sums(*arguments)
+        return Normal.kl_to_prior(weighted / total, tf.math.rsqrt(total))
+
     found = []
-    for kl_of in (experts.kl_of_sums, lambda t, w: Normal.kl_to_prior(w / t, tf.math.rsqrt(t))):
+    for kl_of in (experts.kl_of_products, plain):
         with tf.GradientTape() as tape:
-            tape.watch([total, weighted])
-            kl = kl_of(total, weighted)
-        found.append([kl, *tape.gradient(kl, [total, weighted], output_gradients=upstream)])
-    for fast, plain in zip(*found):
-        np.testing.assert_allclose(fast, plain, rtol=1e-10, atol=1e-12)  # float64
-    loc, scale = (weighted / total).numpy(), total.numpy() ** -0.5
-    np.testing.assert_allclose(found[0][0][1, 2], reference.kl_to_standard_normal(loc[1, 2], scale[1, 2]))
+            tape.watch([precision, weighted])
+            kl = kl_of(precision, weighted, membership, prior)
+        found.append([kl, *tape.gradient(kl, [precision, weighted], output_gradients=upstream)])
+    for fast, slow in zip(*found):
+        np.testing.assert_allclose(fast, slow, rtol=1e-10, atol=1e-12)  # float64
+    total, weighted = (x[1, 2] for x in experts.sums(precision, weighted, membership, prior))
+    np.testing.assert_allclose(found[0][0][1, 2], reference.kl_to_standard_normal(weighted / total, total**-0.5))
 
 
 def test_no_tensor_outgrows_the_drawn_subsets():

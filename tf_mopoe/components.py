@@ -90,7 +90,7 @@ class Products(Components):
         weights: [B, S].
         precision, weighted: of the experts, [B, M, D], as of `experts.natural`.
         membership: float [S, M] or [B, S, M].
-        prior: [S] or [B, S], the power of the prior in each product.
+        prior: [B, S], the power of the prior in each product, as of `experts.or_empty`.
     """
 
     def __init__(self, weights, precision, weighted, membership, prior):
@@ -114,12 +114,11 @@ class Products(Components):
         # The subset first, then its product: nothing of size S.
         several = len(index.shape) == 2
         flat = tf.transpose(index) if several else index[:, None]  # [B, K]
-        per_row = {"batch_dims": 1}
-        membership = tf.gather(self.membership, flat, axis=-2, **per_row if len(self.membership.shape) == 3 else {})
-        prior = tf.gather(self.prior, flat, axis=-1, **per_row if len(self.prior.shape) == 2 else {})
+        membership = tf.gather(self.membership, flat, axis=-2, batch_dims=len(self.membership.shape) - 2)
+        prior = tf.gather(self.prior, flat, axis=-1, batch_dims=1)
         total, weighted = experts.sums(self.precision, self.weighted, membership, prior)  # [B, K, D]
         loc, scale = weighted / total, tf.math.rsqrt(total)
         return tuple(tf.transpose(x, [1, 0, 2]) if several else x[:, 0] for x in (loc, scale))
 
     def kl_to_prior(self):
-        return experts.kl_of_sums(*self.sums)
+        return experts.kl_of_products(self.precision, self.weighted, self.membership, self.prior)

@@ -19,16 +19,23 @@ def natural(loc, scale, available):
     return precision, precision * tf.where(present, loc, 0.0)
 
 
+def or_empty(prior, membership, available):
+    """The power of the prior in each product, 1 in those of no expert at all: [S] or [B, S] -> [B, S]."""
+    members = tf.linalg.matvec(membership, tf.cast(available, membership.dtype))  # how many, [B, S]
+    return tf.where(members > 0.0, tf.cast(prior, members.dtype), 1.0)
+
+
 def sums(precision, weighted, membership, prior):
     """The sums over the members of each subset: total precision and weighted loc, [B, S, D].
 
         total[s] = prior[s] + sum{ precision[m] : m in s };   weighted[s] = sum{ precision[m] * loc[m] : m in s }
 
-    The product of no expert at all is the prior. Arguments as of `products_of_experts` and `natural`.
+    Args:
+        precision, weighted: [B, M, D], as of `natural`.
+        membership: float [S, M] or [B, S, M].
+        prior: [B, S], as of `or_empty`.
     """
-    prior = tf.cast(prior, precision.dtype)[..., None]  # [S, 1] or [B, S, 1]
-    total = tf.matmul(membership, precision) + prior
-    return tf.where(total > 0.0, total, 1.0), tf.matmul(membership, weighted)
+    return tf.matmul(membership, precision) + prior[..., None], tf.matmul(membership, weighted)
 
 
 def products_of_experts(loc, scale, available, membership, prior):
@@ -49,25 +56,29 @@ def products_of_experts(loc, scale, available, membership, prior):
     Returns:
         loc, scale: [B, S, D].
     """
-    total, weighted = sums(*natural(loc, scale, available), tf.convert_to_tensor(membership), prior)
+    membership = tf.convert_to_tensor(membership)
+    total, weighted = sums(*natural(loc, scale, available), membership, or_empty(prior, membership, available))
     return weighted / total, tf.math.rsqrt(total)
 
 
 @tf.custom_gradient
-def kl_of_sums(total, weighted):
-    """KL to the prior of the products whose `sums` these are: [B, S, D] -> [B, S] nats.
+def kl_of_products(precision, weighted, membership, prior):
+    """KL to the prior of the products of which `sums` takes the same arguments: [B, S] nats.
 
     The same number as `densities.Normal.kl_to_prior` of their loc and scale, without making these; and its own gradient,
-    as this is what all 2^M - 1 subsets cost in training.
+    as this is what all 2^M - 1 subsets cost in training: what comes from above, [B, S], weighs the membership, [B, S, M],
+    not what is of size [B, S, D].
     """
+    total, total_weighted = sums(precision, weighted, membership, prior)
     variance = 1.0 / total
-    loc = weighted * variance
+    loc = total_weighted * variance
     squared = tf.square(loc)
     kl = 0.5 * tf.reduce_sum(variance + squared - 1.0 + tf.math.log(total), axis=-1)
 
     def gradient(upstream):
-        scaled = upstream[..., None] * variance
-        return scaled * (0.5 - 0.5 * variance - squared), scaled * loc
+        by_total, by_weighted = variance * (0.5 - 0.5 * variance - squared), variance * loc
+        share = membership * upstream[..., None]  # [B, S, M]
+        return *(tf.matmul(share, by, transpose_a=True) for by in (by_total, by_weighted)), None, None
 
     return kl, gradient
 

@@ -189,7 +189,7 @@ class MixtureOfProducts(keras.layers.Layer):
             raise ValueError(f"Only normal experts have products. Received: {self.density.name} experts")
         if self.prior_expert == "conjunctive":
             scale = tf.minimum(scale, 1.0)
-        prior = self.prior_power(membership, available)
+        prior = gaussian.or_empty(self.prior_power(membership, available), membership, available)
         return Products(weights, *gaussian.natural(loc, scale, available), membership, prior)
 
     def prior_power(self, membership, available):
