@@ -26,6 +26,8 @@ class Components:
 
     def chosen(self, index):
         """loc and scale [..., B, D] of the component `index`, int32 [B] or [K, B], of each row."""
+        if self.weights.shape[-1] == 1 and len(index.shape) == 1:
+            return self.loc[:, 0], self.scale[:, 0]
         rows = tf.broadcast_to(tf.range(tf.shape(self.weights)[0]), tf.shape(index))
         where = tf.stack([rows, index], axis=-1)  # [..., B, 2]
         return tf.gather_nd(self.loc, where), tf.gather_nd(self.scale, where)
@@ -111,6 +113,8 @@ class Products(Components):
         return tf.math.rsqrt(self.sums[0])
 
     def chosen(self, index):
+        if self.weights.shape[-1] == 1:
+            return super().chosen(index)
         # The subset first, then its product: nothing of size S.
         several = len(index.shape) == 2
         flat = tf.transpose(index) if several else index[:, None]  # [B, K]

@@ -21,7 +21,9 @@ def natural(loc, scale, available):
 
 def or_empty(prior, membership, available):
     """The power of the prior in each product, 1 in those of no expert at all: [S] or [B, S] -> [B, S]."""
-    members = tf.linalg.matvec(membership, tf.cast(available, membership.dtype))  # how many, [B, S]
+    have = tf.cast(available, membership.dtype)  # [B, M]
+    per_row = len(membership.shape) == 3
+    members = tf.linalg.matvec(membership, have) if per_row else tf.matmul(have, membership, transpose_b=True)
     return tf.where(members > 0.0, tf.cast(prior, members.dtype), 1.0)
 
 

@@ -30,8 +30,10 @@ def stratified(weights, seed):
     Returns:
         int32 [B].
     """
-    shuffle_seed, shift_seed = tf.unstack(tf.random.split(seed, 2))
     rows = tf.shape(weights)[0]
+    if weights.shape[-1] == 1:
+        return tf.zeros([rows], tf.int32)
+    shuffle_seed, shift_seed = tf.unstack(tf.random.split(seed, 2))
     stratum = shuffled(rows, shuffle_seed)
     return inverse_cdf(weights, (tf.cast(stratum, weights.dtype) + shift(shift_seed, [], weights)) / rows_of(weights))
 

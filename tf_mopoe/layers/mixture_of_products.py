@@ -138,7 +138,10 @@ class MixtureOfProducts(keras.layers.Layer):
         weights = tf.ones([tf.shape(loc)[0], 1])
         if len(experts) == 1 and self.density is not Normal:
             return Components(weights, *masked(loc, scale, available), self.density)
-        return self.products(loc, scale, available, tf.ones([1, len(experts)]), weights)
+        precision, weighted, prior = self.naturals(loc, scale, available, tf.ones([1, len(experts)]))
+        # Sums, not a product of matrices as for many subsets: it is slow for one.
+        total = tf.reduce_sum(precision, axis=1, keepdims=True) + prior[..., None]
+        return Components(weights, tf.reduce_sum(weighted, axis=1, keepdims=True) / total, tf.math.rsqrt(total))
 
     def product(self, experts, available=None, x=None):
         """The product of all the experts that each row has: `tfd.MultivariateNormalDiag`, [B] x [D]."""
@@ -185,12 +188,17 @@ class MixtureOfProducts(keras.layers.Layer):
 
     def products(self, loc, scale, available, membership, weights):
         """`Products` of stacked experts [B, M, D] for subsets given by membership [S, M] or [B, S, M]."""
+        precision, weighted, prior = self.naturals(loc, scale, available, membership)
+        return Products(weights, precision, weighted, membership, prior)
+
+    def naturals(self, loc, scale, available, membership):
+        """Precision and weighted loc of the experts, [B, M, D], and the power of the prior in each product, [B, S]."""
         if self.density is not Normal:
             raise ValueError(f"Only normal experts have products. Received: {self.density.name} experts")
         if self.prior_expert == "conjunctive":
             scale = tf.minimum(scale, 1.0)
         prior = gaussian.or_empty(self.prior_power(membership, available), membership, available)
-        return Products(weights, *gaussian.natural(loc, scale, available), membership, prior)
+        return *gaussian.natural(loc, scale, available), prior
 
     def prior_power(self, membership, available):
         """The power of the prior in each product, [S] or [B, S], by the layer's rule."""
