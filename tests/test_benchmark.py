@@ -5,8 +5,9 @@ import sys
 
 import pytest
 from running import ROOT
+from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
-from trainers import ratios, rounds, workloads
+from trainers import profile, ratios, rounds, workloads
 
 PUBLISHED = {"polymnist": 14_056_975, "mst": 1_411_826}
 
@@ -96,3 +97,13 @@ def test_without_the_peer_it_says_how_to_install_it():
     result = run("-m", "trainers.benchmark", f"--peer={sys.executable}")
     assert result.returncode == 1 and f"Received: {sys.executable}" in result.stdout + result.stderr
     assert "pip install --no-deps multivae==1.0.3 pythae==0.1.2" in result.stdout + result.stderr
+
+
+def test_a_profile_adds_up_operations_by_their_kind():
+    space = xplane_pb2.XSpace()
+    plane = space.planes.add(name="/host:CPU")
+    for number, name in enumerate(["a/x:MatMul", "b:MatMul", "c:_MklMul", "Executor::Run", ":call: step"]):
+        plane.event_metadata[number].name = name
+        plane.lines.add().events.add(metadata_id=number, duration_ps=10**12)
+    space.planes.add(name="/host:metadata").lines.add()
+    assert profile.by_kind(space) == {"MatMul": (2.0, 2), "_MklMul": (1.0, 1)}
