@@ -17,6 +17,7 @@ STAGES = [
     {"layers"},
     {"posterior"},
     {"objectives", "arguments"},
+    {"training"},
     {"model"},
     {"evaluation", "figures", "plots", "export"},
 ]
