@@ -8,6 +8,7 @@ prior.png. Each measure is defined, with its source, in the docstring of its fun
 """
 
 import json
+import os
 import pathlib
 import time
 
@@ -51,6 +52,8 @@ def main(_):
     began = time.monotonic()
     sizes = ("test_rows", "probe_rows", "likelihood_rows", "num_samples")
     told = [f"--{name}={FLAGS[name].value}" for name in sizes if not FLAGS[name].using_default_value]
+    if FLAGS.classifiers:  # what is measured depends on them; a folder elsewhere is nobody's affair
+        told.append("--classifiers=" + ("..." if os.path.isabs(FLAGS.classifiers) else FLAGS.classifiers))
     metrics = {
         "rows": len(labels),
         "seed": FLAGS.seed,
