@@ -7,7 +7,7 @@ import pytest
 from running import ROOT
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
-from trainers import profile, ratios, rounds, workloads
+from trainers import operations, ratios, rounds, workloads
 
 PUBLISHED = {"polymnist": 14_056_975, "mst": 1_411_826}
 
@@ -106,4 +106,11 @@ def test_a_profile_adds_up_operations_by_their_kind():
         plane.event_metadata[number].name = name
         plane.lines.add().events.add(metadata_id=number, duration_ps=10**12)
     space.planes.add(name="/host:metadata").lines.add()
-    assert profile.by_kind(space) == {"MatMul": (2.0, 2), "_MklMul": (1.0, 1)}
+    assert operations.by_kind(space) == {"MatMul": (2.0, 2), "_MklMul": (1.0, 1)}
+
+
+def test_the_profile_names_operations():
+    result = run("-m", "trainers.profile", "--modalities=2", "--batch_size=8", "--steps=2")
+    assert result.returncode == 0, result.stderr
+    rows = [line for line in result.stdout.splitlines() if "MatMul" in line]
+    assert rows and all(float(row.split("|")[2]) > 0.0 for row in rows)

@@ -7,7 +7,7 @@ import sys
 import keras
 import numpy as np
 import pytest
-from running import finish, start
+from running import command, finish, start
 
 import tf_mopoe as mopoe
 from tf_mopoe import evaluation, figures
@@ -139,3 +139,16 @@ def test_comparison_tells_what_the_record_holds(evaluated):
     assert rows["conditional coherence, 1 given"] == f"{np.mean([v for (g, _), v in pairs.items() if len(g) == 1]):.3f}"
     assert rows["steps"] == 18
     assert set(report.side_by_side(metrics, each=False)) < set(rows)
+
+
+def test_a_run_with_experts_that_have_no_product_is_evaluated_and_put_on_record(evaluated, tmp_path):
+    run = tmp_path / "run"
+    finish(start(command(run, "--method=mmvae_laplace", "--epochs=1")))
+    classifiers = f"--classifiers={evaluated[0] / 'classifiers'}"
+    finish(start([sys.executable, "-m", "trainers.evaluate", f"--run={run}", classifiers, *FLAGS]))
+    finish(start([sys.executable, "-m", "trainers.publish", f"--run={run}", "--name=laplace", f"--out={tmp_path}"]))
+    model = keras.models.load_model(tmp_path / "laplace" / "model.keras")
+    with np.load(tmp_path / "laplace" / "example.npz") as example:
+        expert = model.encode({"image": example["x_image"]}).experts["image"]
+        np.testing.assert_allclose(example["loc_image"], expert.mean(), rtol=1e-5, atol=1e-6)
+    assert "--classifiers=... " in (tmp_path / "laplace" / "README.md").read_text().replace("\n", " ")

@@ -7,9 +7,7 @@ Prints Markdown: milliseconds of a step in each kind of operation, by TensorFlow
 that their sum may be more than the step, which the first line tells.
 """
 
-import collections
 import pathlib
-import re
 import tempfile
 import time
 
@@ -17,7 +15,7 @@ import tensorflow as tf
 from absl import app, flags
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
-from trainers import report, workloads
+from trainers import operations, report, workloads
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("workload", "mlp", sorted(workloads.MODALITIES), "What to work on.")
@@ -47,24 +45,11 @@ def main(_):
         with tf.profiler.experimental.Profile(folder):
             seconds(FLAGS.steps)
         (path,) = pathlib.Path(folder).rglob("*.xplane.pb")
-        kinds = by_kind(xplane_pb2.XSpace.FromString(path.read_bytes()))
+        kinds = operations.by_kind(xplane_pb2.XSpace.FromString(path.read_bytes()))
     print(f"A step takes {1e3 * alone:.1f} ms; its operations, ms:\n")
     print("\n".join(report.header("", ["ms", "times"])))
     for kind, (duration, count) in kinds.most_common(FLAGS.top):
         print(report.line(kind, [f"{1e3 * duration / FLAGS.steps:.2f}", str(round(count / FLAGS.steps))]))
-
-
-def by_kind(space):
-    """{kind of operation: (seconds, how often)} of what the executor's threads ran, as a Counter."""
-    kinds = collections.defaultdict(lambda: [0.0, 0])
-    for plane in space.planes:
-        for line in plane.lines:
-            for event in line.events:
-                kind = re.fullmatch(r"[^:]+:(_?[A-Z]\w*)", plane.event_metadata[event.metadata_id].name)
-                if plane.name == "/host:CPU" and kind:
-                    kinds[kind[1]][0] += event.duration_ps * 1e-12
-                    kinds[kind[1]][1] += 1
-    return collections.Counter({kind: tuple(value) for kind, value in kinds.items()})
 
 
 if __name__ == "__main__":
