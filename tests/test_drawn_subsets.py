@@ -159,27 +159,29 @@ def test_products_equal_plain_components_with_their_gradients(per_row):
 
 
 @pytest.mark.parametrize("own", [False, True], ids=["listed subsets", "subsets of each row"])
-def test_the_kl_of_products_has_the_value_and_gradient_of_the_kl(own):
+@pytest.mark.parametrize("count", [5, 150, 1100])  # in one part, in three, in 16
+def test_the_mean_kl_of_products_has_the_value_and_gradient_of_the_kl(own, count):
     rng = np.random.default_rng(2)
     precision, weighted = tf.constant(np.exp(rng.normal(size=(4, 3, 2)))), tf.constant(rng.normal(size=(4, 3, 2)))
-    membership = tf.constant(rng.integers(0, 2, (4, 5, 3)) if own else rng.integers(0, 2, (5, 3)), tf.float64)
-    prior = experts.or_empty(tf.zeros([5], tf.float64), membership, np.ones((4, 3), bool))
-    upstream = tf.constant(rng.normal(size=(4, 5)))
+    membership = tf.constant(rng.integers(0, 2, (4, count, 3) if own else (count, 3)), tf.float64)
+    prior = experts.or_empty(tf.zeros([count], tf.float64), membership, np.ones((4, 3), bool))
+    weights = tf.nn.softmax(tf.constant(rng.normal(size=(4, count))))
 
-    def plain(*arguments):
-        total, weighted = experts.sums(*arguments)
-        return Normal.kl_to_prior(weighted / total, tf.math.rsqrt(total))
+    def plain(precision, weighted, membership, prior, weights):
+        total, weighted = experts.sums(precision, weighted, membership, prior)
+        return tf.reduce_sum(weights * Normal.kl_to_prior(weighted / total, tf.math.rsqrt(total)), axis=-1)
 
-    found = []
-    for kl_of in (experts.kl_of_products, plain):
+    upstream, found = tf.constant(rng.normal(size=4)), []
+    for mean_kl in (experts.mean_kl_of_products, plain):
         with tf.GradientTape() as tape:
             tape.watch([precision, weighted])
-            kl = kl_of(precision, weighted, membership, prior)
+            kl = mean_kl(precision, weighted, membership, prior, weights)
         found.append([kl, *tape.gradient(kl, [precision, weighted], output_gradients=upstream)])
     for fast, slow in zip(*found):
         np.testing.assert_allclose(fast, slow, rtol=1e-10, atol=1e-12)  # float64
-    total, weighted = (x[1, 2] for x in experts.sums(precision, weighted, membership, prior))
-    np.testing.assert_allclose(found[0][0][1, 2], reference.kl_to_standard_normal(weighted / total, total**-0.5))
+    total, weighted = (x[1] for x in experts.sums(precision, weighted, membership, prior))
+    exact = [reference.kl_to_standard_normal(w / t, t**-0.5) for t, w in zip(total.numpy(), weighted.numpy())]
+    np.testing.assert_allclose(found[0][0][1], np.sum(weights[1] * exact))
 
 
 def test_no_tensor_outgrows_the_drawn_subsets():

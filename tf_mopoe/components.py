@@ -124,5 +124,5 @@ class Products(Components):
         loc, scale = weighted / total, tf.math.rsqrt(total)
         return tuple(tf.transpose(x, [1, 0, 2]) if several else x[:, 0] for x in (loc, scale))
 
-    def kl_to_prior(self):
-        return experts.kl_of_products(self.precision, self.weighted, self.membership, self.prior)
+    def mean_kl_to_prior(self):
+        return experts.mean_kl_of_products(self.precision, self.weighted, self.membership, self.prior, self.weights)

@@ -64,25 +64,39 @@ def products_of_experts(loc, scale, available, membership, prior):
 
 
 @tf.custom_gradient
-def kl_of_products(precision, weighted, membership, prior):
-    """KL to the prior of the products of which `sums` takes the same arguments: [B, S] nats.
+def mean_kl_of_products(precision, weighted, membership, prior, weights):
+    """sum{ weights[s] * KL( product of subset s || N(0, I) ) : s } in nats: [B].
 
-    The same number as `densities.Normal.kl_to_prior` of their loc and scale, without making these; and its own gradient,
-    as this is what all 2^M - 1 subsets cost in training: what comes from above, [B, S], weighs the membership, [B, S, M],
-    not what is of size [B, S, D].
+    The products are those of which `sums` takes the first four arguments; weights [B, S]. The same number as that of
+    `densities.Normal.kl_to_prior` of their loc and scale, but this is what all 2^M - 1 subsets cost in training: so the
+    gradient is found together with the value, a part of the subsets at a time, and nothing of size [B, S, D] is kept.
+    Membership, prior and weights get no gradient.
     """
-    total, total_weighted = sums(precision, weighted, membership, prior)
-    variance = 1.0 / total
-    loc = total_weighted * variance
-    squared = tf.square(loc)
-    kl = 0.5 * tf.reduce_sum(variance + squared - 1.0 + tf.math.log(total), axis=-1)
+    values, by_precision, by_weighted = [], [], []
+    for part in parts(membership.shape[-2]):
+        own, share = membership[..., part, :], weights[:, part]
+        total, total_weighted = sums(precision, weighted, own, prior[:, part])
+        variance = 1.0 / total
+        loc = total_weighted * variance
+        squared = tf.square(loc)
+        moment = variance + squared
+        values.append(tf.matmul(share[:, None], moment + tf.math.log(total) - 1.0))  # [B, 1, D]
+        members = own * share[..., None]  # [B, s, M]
+        by_precision.append(tf.matmul(members, variance * (1.0 - moment - squared), transpose_a=True))
+        by_weighted.append(tf.matmul(members, variance * loc, transpose_a=True))
+    value = 0.5 * tf.reduce_sum(tf.add_n(values)[:, 0], axis=-1)
+    gradients = 0.5 * tf.add_n(by_precision), tf.add_n(by_weighted)
 
     def gradient(upstream):
-        by_total, by_weighted = variance * (0.5 - 0.5 * variance - squared), variance * loc
-        share = membership * upstream[..., None]  # [B, S, M]
-        return *(tf.matmul(share, by, transpose_a=True) for by in (by_total, by_weighted)), None, None
+        return *(upstream[:, None, None] * by for by in gradients), None, None, None
 
-    return kl, gradient
+    return value, gradient
+
+
+def parts(count, size=64, most=16):
+    """Slices that cut `count` subsets: of `size`, so that what is made of them stays in a cache, but not too many."""
+    size = max(size, -(-count // most))
+    return [slice(begin, begin + size) for begin in range(0, count, size)]
 
 
 def kl_between(loc, scale, other_loc, other_scale):
