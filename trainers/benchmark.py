@@ -11,7 +11,7 @@ compared takes turns of a few seconds; each mode has a process of its own, whose
     floor        the same against that of one product of experts and one KL: what the powerset costs
     encode       the posterior given the first modality
     joint        all components of the joint posterior, given all modalities
-    translate    from the first modality to the last, against their encoder and decoder alone
+    translate    from the first modality to the last, against their encoder and decoder alone, and with one draw of z
     fit, loop    PolyMNIST's rows, made on the fly, through `fit` and through trainers.loop, against the train step
     data         these rows alone, against the train step
     import       `import tf_mopoe`, against that of TensorFlow and TensorFlow Probability
@@ -39,6 +39,9 @@ flags.DEFINE_list("workloads", list(MODALITIES), "Which of these.")
 flags.DEFINE_list("modalities", ["2", "5", "8", "10"], "Numbers of modalities of mlp.")
 flags.DEFINE_list("modes", ["train", "floor", "encode", "translate", "import"], "Which of those above.")
 flags.DEFINE_integer("batch_size", 256, "Rows in a step.", lower_bound=1)
+flags.DEFINE_enum(
+    "precision", "float32", ["float32", "mixed_float16", "mixed_bfloat16"], "Ours; the peer's is float32."
+)
 flags.DEFINE_integer("steps_per_call", 1, "Train steps in one call of the bare step.", lower_bound=1)
 flags.DEFINE_integer("rounds", 5, "Turns of each work.", lower_bound=1)
 flags.DEFINE_float("seconds", 3.0, "Of a turn, about.", lower_bound=0.0)
@@ -124,7 +127,7 @@ def case(workload, modalities, mode):
 
 
 def own_command(common):
-    shared = ("batch_size", "steps_per_call", "data_dir", "backgrounds")
+    shared = ("batch_size", "precision", "steps_per_call", "data_dir", "backgrounds")
     given = [f"--{name}={FLAGS[name].value}" for name in shared if FLAGS[name].value is not None]
     return [sys.executable, "-m", "trainers.works", *common, *given]
 

@@ -24,6 +24,7 @@ flags.DEFINE_enum("workload", "mlp", sorted(workloads.MODALITIES), "What to work
 flags.DEFINE_integer("modalities", 5, "Number of modalities.", lower_bound=1)
 flags.DEFINE_string("mode", "train", "A key of MODES.")
 flags.DEFINE_integer("batch_size", 256, "Rows in a step.", lower_bound=1)
+flags.DEFINE_string("precision", "float32", "Keras' dtype policy.")
 flags.DEFINE_integer("steps_per_call", 1, "Train steps in one call of the bare step.", lower_bound=1)
 flags.DEFINE_string("data_dir", None, "Where MNIST is, for fit, loop and data.")
 flags.DEFINE_string("backgrounds", None, "Folder of PolyMNIST's backgrounds. Default: scikit-image's.")
@@ -102,13 +103,22 @@ def translate(model):
     """From the first modality to the last."""
     first, last = model.modalities[0], model.modalities[-1]
 
-    def networks(inputs):
-        return model.decoders[last](model.encoders[first](inputs[first], training=False).loc, training=False).mean()
-
     def through_model(inputs):
         return model.translate({first: inputs[first]}, to=last, seed=0)
 
-    return {"translate": compiled(through_model, model), "encoder + decoder": compiled(networks, model)}
+    def networks(inputs):
+        return model.decoders[last](model.encoders[first](inputs[first], training=False).loc, training=False).mean()
+
+    def networks_and_draw(inputs):
+        q = model.encoders[first](inputs[first], training=False)
+        z = q.loc + q.stddev() * tf.random.stateless_normal(tf.shape(q.loc), [0, 0])
+        return model.decoders[last](z, training=False).mean()
+
+    return {
+        "translate": compiled(through_model, model),
+        "encoder + decoder": compiled(networks, model),
+        "encoder + draw + decoder": compiled(networks_and_draw, model),
+    }
 
 
 def fit(model):
@@ -177,6 +187,7 @@ def main(_):
         print(json.dumps(value), file=answers, flush=True)
 
     keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy(FLAGS.precision)
     model = workloads.model(FLAGS.workload, FLAGS.modalities)
     works = MODES[FLAGS.mode](model)
     tell({"works": list(works), "parameters": model.count_params()})
