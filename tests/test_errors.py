@@ -93,6 +93,21 @@ def test_labels_are_an_error_wherever_they_come():
         model.fit(tf.data.Dataset.from_tensor_slices((GOOD, LABELS)).batch(3), verbose=0)
 
 
+def test_losses_and_metrics_are_the_models_own():
+    model = small.model()
+    for name, value in (("loss", "mse"), ("metrics", ["mae"]), ("loss_weights", [1.0])):
+        with pytest.raises(ValueError, match=f"`compile` takes no losses or metrics.*Received: {{'{name}'"):
+            model.compile("adam", **{name: value})
+
+
+def test_a_tensor_of_unknown_shape():
+    model = small.compiled()
+    data = tf.data.Dataset.from_tensor_slices(GOOD).batch(3)
+    lost = data.map(lambda row: {**row, "word": tf.numpy_function(np.copy, [row["word"]], tf.float32)})
+    with pytest.raises(ValueError, match="`word` must have a known rank"):
+        model.fit(lost, verbose=0)
+
+
 def test_parts_that_do_not_fit_each_other():
     model = small.model()
     encoders, decoders = dict(model.encoders), dict(model.decoders)

@@ -101,6 +101,20 @@ def test_translate_and_log_likelihood_come_from_it():
     assert np.isfinite(model.log_likelihood(inputs, 8, seed=7, given=("word",))).all()
 
 
+def test_another_latent_size_than_the_models_is_an_error():
+    with pytest.raises(
+        ValueError, match=r"`joint_posterior` must have the latent_dim of the encoders, 4. Received: .* 1"
+    ):
+        small.model(joint_posterior=small.joint_encoder(latent_dim=1))
+
+
+def test_a_second_model_may_have_the_same_joint_encoder():
+    first = joint_model(("word", "sensor"))
+    second = mopoe.MultimodalVAE(first.encoders, first.decoders, first.mixture, seed=first.seed)
+    inputs = small.rows(5, ("word", "sensor"))
+    np.testing.assert_array_equal(second.subset_posterior(inputs).loc, first.subset_posterior(inputs).loc)
+
+
 def test_config_and_keras_file_round_trips(tmp_path):
     model, inputs = joint_model(("word", "sensor")), small.with_missing(small.rows(6, ("word", "sensor")))
     config = json.loads(json.dumps(keras.saving.serialize_keras_object(model.mixture)))

@@ -226,3 +226,53 @@ def test_predict_decodes_the_mean_of_the_product():
     z = model.subset_posterior(inputs).mean()
     np.testing.assert_allclose(made["sensor"], model.decoders["sensor"].network(z), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(made["word"].sum(axis=-1), np.ones((5, 3)), rtol=1e-5)
+
+
+def test_in_a_graph_each_call_has_a_draw_of_its_own():
+    model, inputs = small.model(), small.rows(3)
+    translate = tf.function(lambda x: model.translate({"image": x}, to="sensor"))
+    assert np.any(translate(inputs["image"]) != translate(inputs["image"]))
+    generate = tf.function(lambda: model.generate(2)["image"])
+    assert np.any(generate() != generate())
+    fixed = tf.function(lambda x: model.translate({"image": x}, to="sensor", seed=3))
+    np.testing.assert_array_equal(fixed(inputs["image"]), fixed(inputs["image"]))
+    np.testing.assert_allclose(
+        fixed(inputs["image"]), model.translate({"image": inputs["image"]}, "sensor", 3), rtol=1e-5
+    )
+
+
+class AddsLoss(keras.layers.Layer):
+    def call(self, x):
+        self.add_loss(0.25 * keras.ops.mean(keras.ops.square(x)))
+        return x
+
+
+def test_what_the_networks_add_to_the_loss_is_in_it():
+    """Regularisers and add_loss, as in any Keras model; in the metric too, and once on two modalities' steps."""
+
+    def made(rate):
+        keras.utils.set_random_seed(0)
+        layers = [keras.Input((7,)), keras.layers.Dense(6, kernel_regularizer=keras.regularizers.L2(rate))]
+        encoder = keras.Sequential([*layers, *([AddsLoss()] if rate else [])])
+        model = small.model()
+        parts = {**model.encoders, "sensor": mopoe.GaussianEncoder(encoder, 4)}
+        model = mopoe.MultimodalVAE(parts, model.decoders, seed=0)
+        model.compile(keras.optimizers.SGD(0.0))
+        return model
+
+    plain, regular = made(0.0), made(0.01)
+    regular.set_weights(plain.get_weights())
+    inputs = small.rows(8)
+    kernel = next(v for v in regular.trainable_variables if v.regularizer is not None)
+    own = float(0.01 * np.sum(np.square(kernel)))
+    features = inputs["sensor"] @ kernel.numpy()
+    for x, added in ((inputs, own + 0.25 * np.mean(features**2)), ({"word": inputs["word"]}, own)):
+        losses = [model.fit(x, batch_size=8, verbose=0).history["loss"][0] for model in (plain, regular)]
+        np.testing.assert_allclose(losses[1] - losses[0], added, rtol=1e-3)  # the difference of two of about 30
+        losses = [model.evaluate(x, batch_size=8, verbose=0, return_dict=True)["loss"] for model in (plain, regular)]
+        np.testing.assert_allclose(losses[1] - losses[0], added, rtol=1e-3)
+    regular.optimizer.learning_rate.assign(0.5)
+    before = [float(np.sum(np.square(model.encoders["sensor"].network.layers[0].kernel))) for model in (plain, regular)]
+    regular.fit({"word": inputs["word"]}, batch_size=8, verbose=0)  # nothing but the regulariser acts on it
+    after = float(np.sum(np.square(regular.encoders["sensor"].network.layers[0].kernel)))
+    np.testing.assert_allclose(after, before[1] * (1.0 - 0.5 * 2 * 0.01) ** 2, rtol=1e-5)

@@ -1,6 +1,8 @@
+import keras
 import numpy as np
 import pytest
 import reference
+import tensorflow as tf
 import tensorflow_probability as tfp
 
 import tf_mopoe as mopoe
@@ -74,3 +76,43 @@ def test_a_likelihood_of_ones_own_is_a_layer_with_a_call():
     losses = model.fit({"counts": counts}, epochs=30, verbose=0).history["loss"]
     assert losses[-1] < 0.5 * losses[0]
     assert model.predict({"counts": counts}, verbose=0)["counts"][:, 4].mean() > 10
+
+
+class Gamma(likelihoods.Likelihood):
+    """Positive numbers: the density of 0, which stands in for missing rows, is 0 or infinite."""
+
+    def call(self, parameter):
+        return tfd.Independent(tfd.Gamma(tf.nn.softplus(parameter) + 0.5, 1.0), reinterpreted_batch_ndims=1)
+
+
+@pytest.mark.parametrize("objective", [mopoe.objectives.ELBO(), mopoe.objectives.IWAE(3)])
+def test_missing_rows_are_nothing_to_a_likelihood_without_a_density_at_zero(objective):
+    x = np.random.default_rng(0).gamma(2.0, size=(16, 5)).astype(np.float32)
+    has = np.arange(16) % 2 == 0
+    parts = {"a": Gamma(), "b": likelihoods.Normal()}
+    keras.utils.set_random_seed(0)
+    model = mopoe.MultimodalVAE(
+        {name: mopoe.GaussianEncoder(mopoe.networks.mlp_encoder(5), 2) for name in parts},
+        {name: mopoe.Decoder(mopoe.networks.mlp_decoder(5, 2), likelihood) for name, likelihood in parts.items()},
+        objective=objective,
+        seed=0,
+    )
+    found = []
+    for fill in (np.nan, 3.0):
+        inputs = {"a": np.where(has[:, None], x, np.float32(fill)), "has_a": has, "b": x}
+        with tf.GradientTape() as tape:
+            terms = model.bound(inputs, tf.constant([0, 1]), training=True)
+            loss = tf.reduce_sum(terms.loss)
+        gradients = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
+        found.append([terms.loss, terms.reconstruction["a"], *gradients])
+    for missing, other in zip(*found):
+        assert np.isfinite(missing).all()
+        np.testing.assert_array_equal(missing, other)
+    np.testing.assert_array_equal(found[0][1].numpy()[~has], 0.0)
+    assert all(np.any(gradient != 0.0) for gradient in found[0][2:])
+
+
+def test_numpy_numbers_are_numbers():
+    scale = likelihoods.Normal(scale=np.float32(0.5)).get_config()["scale"]
+    beta = mopoe.objectives.ELBO(beta=np.float32(2.5)).get_config()["beta"]
+    assert (type(scale), scale, type(beta), beta) == (float, 0.5, float, 2.5)

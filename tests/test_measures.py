@@ -55,6 +55,18 @@ def test_coherence_is_that_of_translate_and_encodes_each_row_once(method, monkey
         assert value == right / 25
 
 
+def test_labels_are_one_class_a_row():
+    model, inputs = small.model(), small.rows(6)
+    for labels in (np.zeros([6, 1], int), np.zeros(12, int)):
+        for measure in (
+            lambda: evaluation.conditional_coherence(model, inputs, labels, READERS),  # noqa: B023
+            lambda: evaluation.classifier_accuracy(inputs, labels, READERS),  # noqa: B023
+            lambda: evaluation.linear_accuracy(model, inputs, np.arange(6) % 2, inputs, labels),  # noqa: B023
+        ):
+            with pytest.raises(ValueError, match=r"`labels` must be one class a row, shape \(6,\). Received: shape"):
+                measure()
+
+
 def test_measures_need_complete_rows():
     model, inputs = small.model(), small.rows(6)
     for bad in ({"image": inputs["image"]}, {**inputs, "has_word": np.ones(6, bool)}):

@@ -136,3 +136,8 @@ def test_errors_name_what_was_expected_and_received():
     layer = mopoe.MixtureOfProducts(modalities=NAMES)
     with pytest.raises(ValueError, match="already joins"):
         layer.bind(("x", "y"))
+
+
+def test_a_name_alone_is_the_subset_of_it():
+    layer = mopoe.MixtureOfProducts(["image", ("image", "word")])
+    assert layer.subsets == [("image",), ("image", "word")]

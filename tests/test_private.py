@@ -129,6 +129,29 @@ def test_every_method_trains_with_gradients_for_all_and_none_from_what_is_missin
     np.testing.assert_allclose(model.bound(masked, SEED).loss, model.bound(left_out, SEED).loss, rtol=1e-5)
 
 
+def test_a_batch_without_the_modalities_that_have_private_variables():
+    model, inputs = private_model(), small.rows(6)
+    without = {"word": inputs["word"]}
+    assert not PRIVATE.get("word")
+    masked = without | {name: inputs[name] for name in ("image", "sensor")}
+    masked |= {f"has_{name}": np.zeros(6, bool) for name in ("image", "sensor")}
+    np.testing.assert_allclose(model.bound(without, SEED).loss, model.bound(masked, SEED).loss, rtol=1e-6)
+    model.compile("adam")
+    history = model.fit(without, verbose=0).history
+    assert history["private_kl"] == [0.0] and np.isfinite(history["loss"]).all()
+
+
+def test_laplace_experts_with_private_variables_and_the_contrastive_term():
+    shapes = {"word": (3, 4), "sensor": (7,)}
+    encoders = {n: mopoe.LaplaceEncoder(mopoe.networks.mlp_encoder(s), 3, private_dim=2) for n, s in shapes.items()}
+    likelihood = mopoe.likelihoods.Normal
+    decoders = {n: mopoe.Decoder(mopoe.networks.mlp_decoder(s, 5), likelihood()) for n, s in shapes.items()}
+    objective = mopoe.objectives.Contrastive(mopoe.objectives.ELBO(kl="mixture"))
+    model = mopoe.MultimodalVAE(encoders, decoders, "mmvae", objective, seed=0)
+    model.compile("adam")
+    assert np.isfinite(model.fit(small.rows(16, ("word", "sensor")), verbose=0).history["loss"]).all()
+
+
 def test_fit_with_the_private_kl_among_the_metrics():
     model, inputs = private_model(("word", "sensor"), private_beta=0.5), small.rows(64, ("word", "sensor"))
     model.compile(optimizer=keras.optimizers.Adam(1e-2))

@@ -1,5 +1,7 @@
 """Checks of what a `MultimodalVAE` is made of and called with; its inputs are checked in `inputs.py`."""
 
+import numbers
+
 import numpy as np
 import tensorflow as tf
 
@@ -40,7 +42,7 @@ def weights_of(reconstruction_weights, decoders):
             f"Received: {reconstruction_weights!r}"
         )
     for name, weight in reconstruction_weights.items():
-        if not isinstance(weight, (int, float)) or not 0.0 <= weight < float("inf"):
+        if not isinstance(weight, numbers.Real) or not 0.0 <= weight < float("inf"):
             raise ValueError(f"reconstruction_weights[{name!r}] must be a number, 0 or more. Received: {weight!r}")
     return {name: float(weight) for name, weight in reconstruction_weights.items()}
 
@@ -52,6 +54,14 @@ def refuse_labels(y, sample_weight):
                 f"There is no `{argument}`: the model learns its inputs, so give a dict of modalities only, and data sets "
                 f"of such dicts, not of (inputs, labels). Received: {argument}={type(value).__name__}"
             )
+
+
+def refuse_losses(given):
+    if given:
+        raise ValueError(
+            "`compile` takes no losses or metrics: the model's `objective` is the loss, its terms are the metrics. "
+            f"Received: {given}"
+        )
 
 
 def check_given(given, inputs, names):

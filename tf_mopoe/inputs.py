@@ -31,6 +31,12 @@ def check(inputs, event_shapes):
         raise ValueError(
             f"`inputs` must hold at least one of the modalities {list(event_shapes)}. Received: {sorted(inputs)}"
         )
+    for name in inputs:
+        if isinstance(inputs[name], tf.Tensor) and inputs[name].shape.rank is None:
+            raise ValueError(
+                f"`{name}` must have a known rank (`tf.ensure_shape` tells it, after `tf.numpy_function`). "
+                "Received: a tensor of unknown shape"
+            )
     for name in given:
         shape, dtype = static_shape(inputs[name]), dtype_of(inputs[name])
         expected = tuple(event_shapes[name])

@@ -1,5 +1,7 @@
 """Likelihoods p(x | z): from a decoder network's output to a tfd distribution over one modality."""
 
+import numbers
+
 import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -27,9 +29,9 @@ class LocationScale(Likelihood):
 
     def __init__(self, scale=1.0, **kwargs):
         super().__init__(**kwargs)
-        if scale != LEARNED and not (isinstance(scale, (int, float)) and 0.0 < scale < float("inf")):
+        if scale != LEARNED and not (isinstance(scale, numbers.Real) and 0.0 < scale < float("inf")):
             raise ValueError(f'`scale` must be a positive number or "learned". Received: scale={scale!r}')
-        self.scale = scale
+        self.scale = scale if scale == LEARNED else float(scale)
 
     def build(self, input_shape):
         if self.scale == LEARNED:

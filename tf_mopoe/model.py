@@ -68,6 +68,7 @@ class MultimodalVAE(BoundTrained):
         self.base_seed = sampling.as_seed(self.seed).numpy()
         self.mixture = mixture_of_products.from_name(joint_posterior)
         self.mixture.bind(self.modalities, next(iter(encoders.values())).density)
+        self.mixture.check_latent_dim(self.latent_dim)
         self.private = Private({name: encoder.private_dim for name, encoder in encoders.items()}, private_beta)
         self.build_parts()
         self.reconstruction_weights = reconstruction_weights
@@ -264,9 +265,12 @@ class MultimodalVAE(BoundTrained):
             if len(z.shape) > 2:
                 x = tf.broadcast_to(x, tf.concat([shape, tf.shape(x)[1:]], axis=0))
                 x = tf.reshape(x, [-1, *self.event_shapes[name]])
+            have = tf.reshape(tf.broadcast_to(encoded.available[name], shape), [-1])
             with weights_of_decoder(self.decoders[name], frozen):
-                term = self.decoders[name](flat, training=training).log_prob(x)
-            terms[name] = tf.where(encoded.available[name], tf.reshape(term, shape), 0.0)
+                likelihood = self.decoders[name](flat, training=training)
+            # The mean where x is missing: zero need not be in the support, and 0 * infinity is NaN in the gradient.
+            x = tf.where(over(have, x), x, tf.stop_gradient(likelihood.mean()))
+            terms[name] = tf.reshape(tf.where(have, likelihood.log_prob(x), 0.0), shape)
         return terms
 
     # ---- errors before the work
@@ -310,6 +314,11 @@ class MultimodalVAE(BoundTrained):
 
 
 NOTHING = Encoded({}, {}, {}, {})
+
+
+def over(flags, x):
+    """Flags of rows [B] in the rank of x [B, E]."""
+    return tf.reshape(flags, [-1] + [1] * (len(x.shape) - 1))
 
 
 def parts_of(z, rows=4096):

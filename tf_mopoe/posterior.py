@@ -6,6 +6,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tf_mopoe.components import Components
+from tf_mopoe.densities import Normal
 from tf_mopoe.layers.mixture_of_products import loc_and_scale
 
 
@@ -27,7 +28,7 @@ class Encoded(NamedTuple):
         def take(values):
             return {name: tf.gather(value, rows[name]) if name in rows else value for name, value in values.items()}
 
-        def moved(distributions):
+        def moved(distributions, density):
             return {
                 name: density.distribution(*(tf.gather(parameter, rows[name]) for parameter in loc_and_scale(q)))
                 if name in rows
@@ -35,7 +36,7 @@ class Encoded(NamedTuple):
                 for name, q in distributions.items()
             }
 
-        return Encoded(moved(self.experts), take(self.available), take(self.x), moved(self.private))
+        return Encoded(moved(self.experts, density), take(self.available), take(self.x), moved(self.private, Normal))
 
 
 class Posterior:

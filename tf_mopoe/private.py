@@ -4,6 +4,8 @@ They hold what no other modality can tell (a voice, a background), so that z nee
 supervised disentanglement of modality-specific and shared factors", GCPR 2020; Sutter et al. 2021, appendix (CelebA).
 """
 
+import numbers
+
 import tensorflow as tf
 
 from tf_mopoe.densities import Normal, prior_log_prob
@@ -18,7 +20,7 @@ class Private:
     """
 
     def __init__(self, sizes, beta):
-        if isinstance(beta, bool) or not isinstance(beta, (int, float)) or not 0.0 <= beta < float("inf"):
+        if isinstance(beta, bool) or not isinstance(beta, numbers.Real) or not 0.0 <= beta < float("inf"):
             raise ValueError(f"`private_beta` must be a number, 0 or more. Received: private_beta={beta!r}")
         self.sizes, self.beta = sizes, float(beta)
 
@@ -67,11 +69,10 @@ class Private:
 
     def kl(self, encoded):
         """sum{ KL( q(w[m] | x[m]) || p ) : m } of what each row has, in nats: [B]."""
-        terms = [
-            tf.where(encoded.available[name], Normal.kl_to_prior(own.loc, own.stddev()), 0.0)
-            for name, own in encoded.private.items()
-        ]
-        return tf.add_n(terms)
+        total = tf.zeros(tf.shape(next(iter(encoded.available.values()))))
+        for name, own in encoded.private.items():
+            total += tf.where(encoded.available[name], Normal.kl_to_prior(own.loc, own.stddev()), 0.0)
+        return total
 
     def log_ratio(self, encoded, w):
         """log p(w) - log q(w) of w drawn from the posteriors, [..., B]; 0 for what came from the prior."""

@@ -40,7 +40,7 @@ def subset_names(subsets, modalities):
         )
     result = []
     for subset in subsets:
-        names = (subset,) if isinstance(subset, str) else tuple(subset)
+        names = as_subset(subset)
         unknown = [name for name in names if name not in modalities]
         if unknown or not names or len(set(names)) != len(names):
             raise ValueError(
@@ -51,6 +51,11 @@ def subset_names(subsets, modalities):
     if len(set(result)) != len(result):
         raise ValueError(f"`subsets` must not hold the same subset twice. Received: subsets={subsets!r}")
     return tuple(result)
+
+
+def as_subset(subset):
+    """A subset as a tuple of names; a single name may stand for its own."""
+    return (subset,) if isinstance(subset, str) else tuple(subset)
 
 
 def membership_matrix(subsets, modalities):

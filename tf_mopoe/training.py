@@ -29,11 +29,15 @@ class BoundTrained(keras.Model):
     # ---- steps
 
     def bound(self, inputs, seed, training=False):
-        """The objective's `Terms` [B] for a batch of inputs; the KL of private latent variables is in the loss."""
+        """The objective's `Terms` [B] for a batch of inputs.
+
+        In the loss are the KL of private latent variables, and what the networks add to it, regularisers and `add_loss`.
+        """
         return self.bound_and_private_kl(inputs, seed, training)[0]
 
     def bound_and_private_kl(self, inputs, seed, training=False):
         """`bound`, and the KL of private latent variables in it, before `private_beta`: [B], or None without any."""
+        self._clear_losses()  # those of an earlier step's networks
         encoded = self.encode(inputs, training=training)
 
         def log_likelihood(z, rows=None, frozen=False):
@@ -45,6 +49,8 @@ class BoundTrained(keras.Model):
         step = self.optimizer.iterations if getattr(self, "optimizer", None) else 0
         q = Posterior(self.mixture, encoded, seed, step, training)
         terms = self.objective(q, log_likelihood, self.term_weights, seed)
+        if self.losses:
+            terms = terms._replace(loss=terms.loss + tf.add_n([tf.cast(loss, tf.float32) for loss in self.losses]))
         if not self.private:
             return terms, None
         kl = self.private.kl(encoded)
@@ -92,6 +98,17 @@ class BoundTrained(keras.Model):
         return [self.loss_metric, *self.reconstruction_metrics.values(), self.kl_metric, *self.private_metrics]
 
     # ---- Keras' methods, with errors before the work
+
+    def compile(self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, weighted_metrics=None, **kwargs):
+        """As `keras.Model.compile`, of an optimizer: the objective is the loss, and its terms are the metrics."""
+        given = {"loss": loss, "loss_weights": loss_weights, "metrics": metrics, "weighted_metrics": weighted_metrics}
+        arguments.refuse_losses({name: value for name, value in given.items() if value is not None})
+        super().compile(optimizer, **kwargs)
+
+    def compile_from_config(self, config):
+        """Keras' own, which it leaves to the models that have a `compile` of their own."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
 
     def fit(self, x=None, y=None, *args, **kwargs):
         """As `keras.Model.fit`; `x` is a dict of arrays or a data set of such dicts, and there is no `y`."""

@@ -42,6 +42,14 @@ def read_label(classifier, x, batch_size=1000):
     return np.argmax(in_batches(classifier, x, batch_size), axis=-1)
 
 
+def check_labels(labels, x):
+    """`labels` as an array; a ValueError unless they are one class for each row of x."""
+    labels = np.asarray(labels)
+    if labels.shape != (len(x),):
+        raise ValueError(f"`labels` must be one class a row, shape ({len(x)},). Received: shape {labels.shape}")
+    return labels
+
+
 def in_batches(model, x, batch_size):
     """What a Keras model makes of x [N, E] in inference mode: NumPy [N, ...]."""
     x = np.asarray(x)

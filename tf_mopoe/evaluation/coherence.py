@@ -4,12 +4,16 @@ import numpy as np
 
 from tf_mopoe import sampling
 from tf_mopoe.evaluation import subset_latents
-from tf_mopoe.evaluation.classifiers import read_label
+from tf_mopoe.evaluation.classifiers import check_labels, read_label
 
 
 def classifier_accuracy(inputs, labels, classifiers):
     """{name: share of the real rows that each classifier reads right}: what a coherence can be at most, about."""
-    return {name: float(np.mean(read_label(c, inputs[name]) == labels)) for name, c in classifiers.items()}
+    accuracy = {}
+    for name, classifier in classifiers.items():
+        right = read_label(classifier, inputs[name]) == check_labels(labels, inputs[name])
+        accuracy[name] = float(np.mean(right))
+    return accuracy
 
 
 def conditional_coherence(model, inputs, labels, classifiers, sizes=None, batch_size=1000, seed=0, progress=None):
@@ -29,7 +33,11 @@ def conditional_coherence(model, inputs, labels, classifiers, sizes=None, batch_
 
     Returns:
         {(given, target): accuracy}, `given` a tuple of names, `target` a name.
+
+    Raises:
+        ValueError: if a modality is not there for all rows, or `labels` are not one class a row.
     """
+    labels = check_labels(labels, next(iter(subset_latents.complete(model, inputs).values())))
     targets = {
         given: [name for name in model.modalities if name in classifiers and name not in given]
         for given in subset_latents.subsets_of(model.modalities, sizes)

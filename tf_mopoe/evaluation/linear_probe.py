@@ -3,6 +3,7 @@
 import numpy as np
 
 from tf_mopoe.evaluation import subset_latents
+from tf_mopoe.evaluation.classifiers import check_labels
 
 
 def linear_accuracy(
@@ -27,16 +28,18 @@ def linear_accuracy(
         {given: accuracy}, `given` a tuple of names.
 
     Raises:
-        ValueError: if there are fewer than `num_train` rows.
+        ValueError: if there are fewer than `num_train` rows, or labels are not one class a row.
         ImportError: without scikit-learn.
     """
     try:
         from sklearn.linear_model import LogisticRegression
     except ImportError as error:
         raise ImportError("linear_accuracy needs scikit-learn (pip install tf_mopoe[eval])") from error
-    train_labels = np.asarray(train_labels)
+    train_inputs, test_inputs = (subset_latents.complete(model, inputs) for inputs in (train_inputs, test_inputs))
+    train_labels = check_labels(train_labels, next(iter(train_inputs.values())))
+    test_labels = check_labels(test_labels, next(iter(test_inputs.values())))
     rows = slice(None) if num_train is None else stratified_rows(train_labels, num_train, seed)
-    train_inputs = {name: x[rows] for name, x in subset_latents.complete(model, train_inputs).items()}
+    train_inputs = {name: x[rows] for name, x in train_inputs.items()}
     train = list(subset_latents.encoded(model, train_inputs, batch_size))
     test = list(subset_latents.encoded(model, test_inputs, batch_size))
     subsets = subset_latents.subsets_of(model.modalities)

@@ -17,7 +17,7 @@ class JointEncoder(MixtureOfProducts):
 
     Args:
         network: Keras model: {name: x [B, E]} -> features [B, ...], such as `networks.joint_encoder(...)`.
-        latent_dim: D.
+        latent_dim: D, that of the model's encoders.
     """
 
     reads_inputs = True
@@ -26,8 +26,17 @@ class JointEncoder(MixtureOfProducts):
         super().__init__("full", "none", modalities=modalities, **kwargs)
         self.encoder = GaussianEncoder(network, latent_dim)
 
+    def check_latent_dim(self, latent_dim):
+        if self.encoder.latent_dim != latent_dim:
+            raise ValueError(
+                f"`joint_posterior` must have the latent_dim of the encoders, {latent_dim}. "
+                f"Received: JointEncoder(network, {self.encoder.latent_dim})"
+            )
+
     def build_for(self, event_shapes):
         """Builds the network for modalities of these shapes {name: E}, all of them."""
+        if self.encoder.built:  # it may serve a second model of the same modalities
+            return
         features = self.encoder.features({name: tf.zeros([1, *shape]) for name, shape in event_shapes.items()})
         self.encoder.loc_head.build(features.shape)
         self.encoder.log_variance_head.build(features.shape)

@@ -25,8 +25,9 @@ class MixtureOfProducts(keras.layers.Layer):
     and MMVAE (Shi et al. 2019) are `subsets="full", prior_expert="all"` and `subsets="unimodal", prior_expert="none"`.
 
     With many modalities the powerset is not enumerated: where a call's modalities have more than `max_components`
-    subsets, each row has `num_components` of them, drawn uniformly (anew with each seed), so that what the objectives make
-    of the components is an unbiased estimate of the same of them all.
+    subsets, each row has `num_components` of them, drawn uniformly (anew with each seed): averages over the components,
+    such as the KL of `ELBO(kl="components")` and the reconstruction, are unbiased estimates of those over all. The log of
+    the density of drawn components (`kl="mixture"`, `IWAE`) is not: that bound stays one, but is looser.
 
     Args:
         subsets: "powerset" (default), "unimodal", "unimodal_and_prior", "full", or a list of tuples of modality names.
@@ -68,7 +69,7 @@ class MixtureOfProducts(keras.layers.Layer):
         for argument, value in (("max_components", max_components), ("num_components", num_components)):
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"`{argument}` must be a positive integer. Received: {argument}={value!r}")
-        self.subsets = subsets if isinstance(subsets, str) else [tuple(subset) for subset in subsets]
+        self.subsets = subsets if isinstance(subsets, str) else [families.as_subset(subset) for subset in subsets]
         self.prior_expert = prior_expert
         self.max_components, self.num_components = max_components, num_components
         self.modalities = None
@@ -97,6 +98,9 @@ class MixtureOfProducts(keras.layers.Layer):
                 f'Only normal experts have products: {density} ones need `subsets="unimodal"` and `prior_expert="none"`. '
                 f"Received: subsets={self.subsets!r}, prior_expert={self.prior_expert!r}"
             )
+
+    def check_latent_dim(self, latent_dim):
+        """Raises a ValueError if this layer has another latent size than the model: it has that of the experts."""
 
     def build(self, input_shape=None):
         self.built = True

@@ -1,5 +1,6 @@
 """What every objective returns, and what most of them compute."""
 
+import numbers
 import sys
 from typing import NamedTuple
 
@@ -52,7 +53,7 @@ def deserialized(value):
 
 def check_number(name, value, high=sys.float_info.max):
     """`value` as a float; a ValueError unless it is a number with 0 <= value <= high."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 <= value <= high:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0.0 <= float(value) <= high:
         limit = "0 or more" if high == sys.float_info.max else f"from 0 to {high:g}"
         raise ValueError(f"`{name}` must be a number, {limit}. Received: {name}={value!r}")
     return float(value)
