@@ -77,7 +77,8 @@ def test_a_record_holds_the_model_and_what_it_makes(evaluated):
                 np.testing.assert_allclose(example[f"{name}_to_{other}"], made, atol=1e-5)
     card = (record / "README.md").read_text()
     assert (run / "evaluation" / "table.md").read_text().strip() in card
-    assert "--dataset=digits --method=mopoe --latent_dim=4 --epochs=3 --batch_size=32 --missing_rate=0.2" in card
+    assert "--dataset=digits --method=mopoe --latent_dim=4 --epochs=3 --batch_size=32 --missing_rate=0.2 " in card
+    assert "--missing_rate=0.2 --train_rows=192 --deterministic=True --out=" in card
     assert "trainers.export --run=saved_models/tiny --edge=saved_models/tiny/edge --quantization=int8\n" in card
     told = "".join(path.read_text() for path in record.glob("*.*") if path.suffix in (".md", ".json"))
     assert str(run.parent) not in told
@@ -143,7 +144,7 @@ def test_comparison_tells_what_the_record_holds(evaluated):
 
 def test_a_run_with_experts_that_have_no_product_is_evaluated_and_put_on_record(evaluated, tmp_path):
     run = tmp_path / "run"
-    finish(start(command(run, "--method=mmvae_laplace", "--epochs=1")))
+    finish(start(command(run, "--method=mmvae_laplace", "--epochs=1", "--private_beta=0.5", "--seed=3")))
     classifiers = f"--classifiers={evaluated[0] / 'classifiers'}"
     finish(start([sys.executable, "-m", "trainers.evaluate", f"--run={run}", classifiers, *FLAGS]))
     finish(start([sys.executable, "-m", "trainers.publish", f"--run={run}", "--name=laplace", f"--out={tmp_path}"]))
@@ -151,4 +152,5 @@ def test_a_run_with_experts_that_have_no_product_is_evaluated_and_put_on_record(
     with np.load(tmp_path / "laplace" / "example.npz") as example:
         expert = model.encode({"image": example["x_image"]}).experts["image"]
         np.testing.assert_allclose(example["loc_image"], expert.mean(), rtol=1e-5, atol=1e-6)
-    assert "--classifiers=... " in (tmp_path / "laplace" / "README.md").read_text().replace("\n", " ")
+    card = (tmp_path / "laplace" / "README.md").read_text().replace("\n", " ")
+    assert "--classifiers=... " in card and " --seed=3 --train_rows=192 --private_beta=0.5 --out=" in card

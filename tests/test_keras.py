@@ -12,6 +12,7 @@ import small
 import tensorflow as tf
 
 import tf_mopoe as mopoe
+from tf_mopoe import export
 
 KERNELS = ("loss", "reconstruction_image", "reconstruction_word", "reconstruction_sensor", "kl")
 
@@ -276,3 +277,28 @@ def test_what_the_networks_add_to_the_loss_is_in_it():
     regular.fit({"word": inputs["word"]}, batch_size=8, verbose=0)  # nothing but the regulariser acts on it
     after = float(np.sum(np.square(regular.encoders["sensor"].network.layers[0].kernel)))
     np.testing.assert_allclose(after, before[1] * (1.0 - 0.5 * 2 * 0.01) ** 2, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["normal", "laplace", "private", "joint"])
+def test_one_latent_variable_and_batches_of_any_size(kind, tmp_path):
+    names = ("word", "sensor")
+    encoder = mopoe.LaplaceEncoder if kind == "laplace" else mopoe.GaussianEncoder
+    private = int(kind == "private")
+    encoders, decoders = {}, {}
+    for name in names:
+        encoders[name] = encoder(mopoe.networks.mlp_encoder(small.SHAPES[name]), 1, private_dim=private)
+        network = mopoe.networks.mlp_decoder(small.SHAPES[name], 1 + private)
+        decoders[name] = mopoe.Decoder(network, small.LIKELIHOODS[name]())
+    joint = {"laplace": "mmvae", "joint": small.joint_encoder(names, 1)}.get(kind, "mopoe")
+    objective = {"laplace": mopoe.objectives.IWAE(2), "joint": mopoe.objectives.JMVAE()}.get(kind)
+    model = mopoe.MultimodalVAE(encoders, decoders, joint, objective, seed=0)
+    model.compile("adam")
+    inputs = small.with_missing(small.rows(25, names))
+    history = model.fit(inputs, batch_size=10, epochs=2, verbose=0).history  # the last batch has 5 rows
+    assert np.isfinite(history["loss"]).all()
+    loaded = tf.saved_model.load(str(export.saved_model(model, tmp_path / "m")))
+    given = {name: tf.constant(x) for name, x in small.rows(3, names).items()}
+    flags = {f"has_{name}": tf.ones([3], tf.bool) for name in names}
+    made = loaded.signatures["translate"](**given, **flags, seed=tf.constant([[1, 0], [2, 0], [3, 0]]))
+    for name in names:
+        assert made[name].shape == given[name].shape and np.isfinite(made[name]).all()

@@ -207,6 +207,19 @@ def test_mixed_precision_becomes_float32(tmp_path):
     assert np.abs(loc - model.encoders["sensor"](x).loc).max() > 1e-4  # 8 bits of mantissa
 
 
+def test_mixed_precision_becomes_float32_in_a_loaded_model_too(tmp_path):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    small.model(("sensor",)).save(tmp_path / "m.keras")
+    keras.config.set_dtype_policy("float32")
+    model = keras.models.load_model(tmp_path / "m.keras")
+    export.tflite_encoders(model, tmp_path)
+    x = small.rows(9)["sensor"]
+    loc, _ = on_device.encode(tmp_path, {"sensor": x})["sensor"]
+    np.testing.assert_allclose(
+        loc, model.encoders["sensor"](x).loc, atol=0.05
+    )  # the model's own has 8 bits of mantissa
+
+
 def test_rows_that_lack_a_modality_are_no_representatives(tmp_path):
     model = small.model()
     export.tflite_encoders(model, tmp_path, "int8", small.with_missing(small.rows(60)))

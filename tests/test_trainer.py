@@ -11,10 +11,10 @@ import keras
 import numpy as np
 import pytest
 import small
-from absl import app
+from absl import app, flags
 from running import command, finish, start
 
-from trainers import checkpoints, train
+from trainers import checkpoints, experiments, train
 
 
 def weights(path):
@@ -148,8 +148,31 @@ def test_a_run_is_not_overwritten_nor_resumed_with_other_flags(finished):
     out, _ = finished
     again = start(command(out))
     assert "holds a run already, at step 18: give --resume" in again.communicate()[0] and again.returncode != 0
-    other = start(command(out, "--resume", "--beta=9", "--batch_size=32", "--deterministic", "--missing_rate=0.2"))
+    same = ("--batch_size=32", "--deterministic", "--missing_rate=0.2")
+    other = start(command(out, "--resume", "--beta=9", *same))
     assert "--beta was" in other.communicate()[0] and other.returncode != 0
+    record = {path: path.read_bytes() for path in out.rglob("*.json")}
+    fewer = start(command(out, "--resume", "--epochs=2", *same))
+    assert "--epochs must be 3 or more" in fewer.communicate()[0] and fewer.returncode != 0
+    assert "Nothing was left to do" in finish(start(command(out, "--resume", "--epochs=3", *same)))
+    assert {path: path.read_bytes() for path in out.rglob("*.json")} == record
+    assert [path.name for path in (out / "saved_model").iterdir() if path.is_dir()] == ["1"]
+
+
+@pytest.mark.parametrize("flag", ["missing_rate=nan", "missing_rate=1", "beta=nan", "learning_rate=inf"])
+def test_numbers_that_no_run_can_have(flag, tmp_path):
+    with pytest.raises(flags.IllegalFlagValueError, match=flag.split("=")[0]):
+        train.FLAGS(["train", f"--out={tmp_path}", f"--{flag}"])
+    name = flag.split("=")[0]
+    train.FLAGS(["train", f"--out={tmp_path}", f"--{name}={train.FLAGS[name].default or 0.5}"])
+    if train.FLAGS[name].default is None:
+        train.FLAGS[name].value = None
+
+
+def test_data_that_is_nowhere():
+    experiment = experiments.make({"dataset": "mnist_svhn_text", "data_dir": None})
+    with pytest.raises(app.UsageError, match="--dataset needs --data_dir"):
+        experiments.load(experiment, "train")
 
 
 def test_a_torn_or_foreign_checkpoint_is_a_clear_error(tmp_path):

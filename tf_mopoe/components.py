@@ -45,7 +45,7 @@ class Components:
     def sample_at(self, index, seed):
         """z from the component `index` of each row, reparameterised: int32 [..., B] -> [..., B, D]."""
         loc, scale = self.chosen(index)
-        return loc + scale * self.density.noise(tf.shape(loc), seed)
+        return loc + scale * tf.ensure_shape(self.density.noise(tf.shape(loc), seed), loc.shape)
 
     def log_prob(self, z):
         """log of the mixture's density in nats, by logsumexp over the components: z [..., B, D] -> [..., B]."""

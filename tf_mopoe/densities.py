@@ -63,6 +63,14 @@ class Laplace:
 DENSITIES = {density.name: density for density in (Normal, Laplace)}
 
 
+def loc_and_scale(distribution):
+    """The parameters [B, D] of a distribution of one of these densities."""
+    if isinstance(distribution, tfd.Independent):
+        return distribution.distribution.loc, distribution.distribution.scale
+    # TFP forgets the static D where it is 1 and B is not known.
+    return distribution.loc, tf.ensure_shape(distribution.stddev(), distribution.loc.shape)
+
+
 def prior_log_prob(density, z):
     """log p(z) of the prior, z [..., D] -> [...]."""
     return density.log_prob(z, tf.zeros_like(z), tf.ones_like(z))

@@ -34,7 +34,7 @@ def check(inputs, event_shapes):
     for name in inputs:
         if isinstance(inputs[name], tf.Tensor) and inputs[name].shape.rank is None:
             raise ValueError(
-                f"`{name}` must have a known rank (`tf.ensure_shape` tells it, after `tf.numpy_function`). "
+                f"`{name}` must have a known rank: batch the data set; after `tf.numpy_function`, `tf.ensure_shape`. "
                 "Received: a tensor of unknown shape"
             )
     for name in given:
@@ -65,6 +65,13 @@ def check(inputs, event_shapes):
         raise ValueError(f"All inputs must have the same number of rows. Received: {rows}")
 
 
+def check_some(inputs):
+    """Raises a ValueError for inputs without any row."""
+    shapes = {key: static_shape(value) for key, value in inputs.items()}
+    if any(shape[:1] == (0,) for shape in shapes.values()):
+        raise ValueError(f"`inputs` must have one row or more. Received: shapes {shapes}")
+
+
 def check_values(inputs, event_shapes, every_row=True):
     """Raises a ValueError for a row that has nothing (if `every_row`), or that holds NaN or infinity where present."""
     inputs = {key: np.asarray(value) for key, value in inputs.items()}
@@ -77,7 +84,7 @@ def check_values(inputs, event_shapes, every_row=True):
         some |= present
         # The sum is finite unless a number is not (or overflows): one quick pass, and a closer look only if need be.
         with np.errstate(over="ignore", invalid="ignore"):
-            sums = x.reshape(len(x), -1).sum(axis=1, dtype=np.float64)
+            sums = x.sum(axis=tuple(range(1, x.ndim)), dtype=np.float64)
         bad = np.flatnonzero(~np.isfinite(sums) & present)
         if len(bad):
             raise ValueError(

@@ -62,10 +62,10 @@ class MultimodalVAE(BoundTrained):
         self.decoders = dict(decoders)
         self.latent_dim = next(iter(encoders.values())).latent_dim
         self.objective = ELBO() if objective is None else objective
-        if not callable(self.objective):
+        if not callable(self.objective) or isinstance(self.objective, type):
             raise ValueError(f"`objective` must be callable, such as objectives.ELBO(). Received: {objective!r}")
-        self.seed = int(sampling.as_seed(seed)[0]) if seed is None else seed
-        self.base_seed = sampling.as_seed(self.seed).numpy()
+        self.base_seed = sampling.as_seed(seed).numpy()
+        self.seed = int(self.base_seed[0]) if seed is None else int(seed)
         self.mixture = mixture_of_products.from_name(joint_posterior)
         self.mixture.bind(self.modalities, next(iter(encoders.values())).density)
         self.mixture.check_latent_dim(self.latent_dim)
@@ -122,6 +122,7 @@ class MultimodalVAE(BoundTrained):
 
         `private`: {name: w [B, P]} of the private latent variables; the prior's mean for those that are not named.
         """
+        self.check_name("to", to)
         w = {name: (private or {}).get(name) for name in self.modalities}
         if to is None:
             return {
@@ -194,8 +195,7 @@ class MultimodalVAE(BoundTrained):
         Raises:
             ValueError: unless `num_samples` is a positive integer and `seed` an integer or None.
         """
-        if not isinstance(num_samples, (int, np.integer)) or num_samples < 1:
-            raise ValueError(f"`num_samples` must be a positive integer. Received: num_samples={num_samples!r}")
+        check_count("num_samples", num_samples)
         seed = sampling.as_seed(seed)
         z = self.mixture.density.noise([num_samples, self.latent_dim], seed)
         return self.decode(z, private=self.private.draw(NOTHING, [num_samples], seed))
@@ -221,8 +221,7 @@ class MultimodalVAE(BoundTrained):
                 that is present, a `num_samples` that is not a positive integer, or a `given` that names none of, or more
                 than, the modalities in `inputs`.
         """
-        if not isinstance(num_samples, (int, np.integer)) or num_samples < 1:
-            raise ValueError(f"`num_samples` must be a positive integer. Received: num_samples={num_samples!r}")
+        check_count("num_samples", num_samples)
         self.check_rows(inputs)
         if given is not None:
             arguments.check_given(given, inputs, [name for name in self.modalities if name in inputs])
@@ -314,6 +313,11 @@ class MultimodalVAE(BoundTrained):
 
 
 NOTHING = Encoded({}, {}, {}, {})
+
+
+def check_count(argument, value):
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"`{argument}` must be a positive integer. Received: {argument}={value!r}")
 
 
 def over(flags, x):

@@ -6,8 +6,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tf_mopoe.components import Components
-from tf_mopoe.densities import Normal
-from tf_mopoe.layers.mixture_of_products import loc_and_scale
+from tf_mopoe.densities import Normal, loc_and_scale
 
 
 class Encoded(NamedTuple):

@@ -8,7 +8,7 @@ import numbers
 
 import tensorflow as tf
 
-from tf_mopoe.densities import Normal, prior_log_prob
+from tf_mopoe.densities import Normal, loc_and_scale, prior_log_prob
 
 
 class Private:
@@ -63,7 +63,8 @@ class Private:
         """What `draw` returns, of standard normal {name: [..., B, P]}."""
         result = dict(noises)
         for name, q in encoded.private.items():
-            moved = q.loc + q.stddev() * noises[name]
+            loc, scale = loc_and_scale(q)
+            moved = loc + scale * noises[name]
             result[name] = tf.where(encoded.available[name][:, None], moved, noises[name])
         return result
 
@@ -71,13 +72,13 @@ class Private:
         """sum{ KL( q(w[m] | x[m]) || p ) : m } of what each row has, in nats: [B]."""
         total = tf.zeros(tf.shape(next(iter(encoded.available.values()))))
         for name, own in encoded.private.items():
-            total += tf.where(encoded.available[name], Normal.kl_to_prior(own.loc, own.stddev()), 0.0)
+            total += tf.where(encoded.available[name], Normal.kl_to_prior(*loc_and_scale(own)), 0.0)
         return total
 
     def log_ratio(self, encoded, w):
         """log p(w) - log q(w) of w drawn from the posteriors, [..., B]; 0 for what came from the prior."""
         total = 0.0
         for name, own in encoded.private.items():
-            ratio = prior_log_prob(Normal, w[name]) - Normal.log_prob(w[name], own.loc, own.stddev())
+            ratio = prior_log_prob(Normal, w[name]) - Normal.log_prob(w[name], *loc_and_scale(own))
             total += tf.where(encoded.available[name], ratio, 0.0)
         return total

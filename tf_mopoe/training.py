@@ -130,11 +130,13 @@ class BoundTrained(keras.Model):
         """As `keras.Model.predict`: {name: reconstruction mean}, NumPy arrays [N, E], see `call`."""
         if isinstance(x, dict):
             self.check_rows(x)
+            reading.check_some(x)
         return super().predict(x, *args, **kwargs)
 
     def check_arrays(self, x):
         if isinstance(x, dict):
             reading.check(x, self.event_shapes)
+            reading.check_some(x)
             reading.check_values(x, self.event_shapes, every_row=False)
 
 

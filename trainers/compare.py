@@ -20,9 +20,11 @@ flags.DEFINE_bool("each", False, "Every pair and every subset, not the averages 
 def main(_):
     records = {}
     for folder in map(pathlib.Path, FLAGS.records):
-        if not (folder / "metrics.json").exists():
-            raise app.UsageError(f"--records needs folders with a metrics.json. Received: {folder}")
-        records[folder.name] = report.side_by_side(json.loads((folder / "metrics.json").read_text()), FLAGS.each)
+        file = folder / "metrics.json"
+        metrics = json.loads(file.read_text()) if file.exists() else {}
+        if "training" not in metrics:
+            raise app.UsageError(f"--records needs folders that trainers.publish left. Received: {folder}")
+        records[folder.name] = report.side_by_side(metrics, FLAGS.each)
     lines = report.header("", records)
     for row in dict.fromkeys(row for rows in records.values() for row in rows):
         lines.append(report.line(row, [rows.get(row, "") for rows in records.values()]))

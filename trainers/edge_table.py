@@ -22,7 +22,8 @@ from trainers import experiments, report
 FLAGS = flags.FLAGS
 flags.DEFINE_string("run", None, "The run's folder, or a record of one.", required=True)
 flags.DEFINE_string("out", None, "Folder to keep the files in: <out>/<quantization>/. Default: they are not kept.")
-flags.DEFINE_list("numbers", ["float32", "float16", "dynamic", "int8"], "Which of these.")
+NUMBERS = ("float32", "float16", "dynamic", "int8")
+flags.DEFINE_list("numbers", list(NUMBERS), "Which of these.")
 flags.DEFINE_integer("representative_rows", 300, "Training rows for the ranges of int8.", lower_bound=1)
 flags.DEFINE_integer("probe_rows", 500, "Training rows of the linear probe.", lower_bound=1)
 flags.DEFINE_integer("repeats", 200, "Runs of which the median is taken.", lower_bound=1)
@@ -31,6 +32,11 @@ flags.DEFINE_integer("seed", 0, "Seed of the pairing and of the draws.")
 
 def main(_):
     run = pathlib.Path(FLAGS.run)
+    if not (run / "model.keras").exists():
+        raise app.UsageError(f"--run needs the folder of a finished training. Received: {run}, without model.keras")
+    unknown = [title for title in FLAGS.numbers if title not in NUMBERS]
+    if unknown:
+        raise app.UsageError(f"--numbers must be of {', '.join(NUMBERS)}. Received: {', '.join(unknown)}")
     experiment = experiments.make(json.loads((run / "flags.json").read_text()))
     model = keras.models.load_model(run / "model.keras")
     classifiers = {path.stem: keras.models.load_model(path) for path in sorted((run / "classifiers").glob("*.keras"))}

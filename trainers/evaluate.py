@@ -29,6 +29,7 @@ flags.DEFINE_string("out", None, "Folder of what is measured. Default: <run>/eva
 flags.DEFINE_integer("seed", 0, "Seed of the draws and of the classifiers.")
 flags.DEFINE_integer("test_rows", 10000, "Test rows to measure on, at most.", lower_bound=1)
 flags.DEFINE_integer("probe_rows", 0, "Training rows of the larger linear probe. Default: all.", lower_bound=0)
+flags.register_validator("probe_rows", lambda rows: rows == 0 or rows >= SMALL_PROBE, "must be 0, or 500 or more")
 flags.DEFINE_integer("likelihood_rows", 500, "Test rows of the log-likelihoods, at most.", lower_bound=1)
 flags.DEFINE_integer("num_samples", 64, "Importance samples of a row.", lower_bound=1)
 flags.DEFINE_bool("inception", False, "Frechet distance in InceptionV3's features too (downloads its weights).")

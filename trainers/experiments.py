@@ -15,6 +15,7 @@ A new experiment is one more class with these members, and its name in `EXPERIME
 import functools
 
 import keras
+from absl import app
 
 import tf_mopoe as mopoe
 from tf_mopoe import plots
@@ -57,6 +58,8 @@ class Digits:
     def __init__(self, speech=None):
         """`speech`: path of real recordings to use instead of the synthetic ones."""
         self.speech = speech
+        if speech:
+            self.data = self.data.replace("2,250 recordings of espeak-ng's voices", "recordings of voices (--speech)")
 
     def load(self, split, seed=0, epoch=0):
         speech = mopoe.datasets.free_spoken_digits(self.speech, split) if self.speech else None
@@ -198,6 +201,8 @@ def make(settings):
 
 def load(experiment, split, seed=0, epoch=0):
     """(`Rows`, labels) of an experiment."""
+    if "data_dir" in experiment.sources and experiment.data_dir is None:
+        raise app.UsageError("--dataset needs --data_dir, the folder where the data is or is to be put. Received: none")
     inputs, labels = experiment.load(split, seed=seed, epoch=epoch)
     return Rows.of(inputs), labels
 

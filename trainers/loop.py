@@ -21,8 +21,6 @@ def make_strategy(name, replicas=0):
         replicas: if not 0, this many virtual CPU devices, mirrored: to try it without GPUs.
     """
     if replicas:
-        if name not in ("auto", "mirrored"):
-            raise ValueError(f"--replicas needs --strategy=mirrored. Received: --strategy={name}")
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * replicas)
         return tf.distribute.MirroredStrategy([f"CPU:{number}" for number in range(replicas)])
@@ -86,7 +84,7 @@ def train(
         rows = Rows.of(load_epoch(epoch))
         per_epoch = len(rows) // batch_size
         if not per_epoch:
-            raise ValueError(f"The training rows must fill one batch. Received: batch size {batch_size}")
+            raise ValueError(f"{len(rows)} training rows do not fill one batch. Received: batch_size={batch_size}")
         if step >= (epoch + 1) * per_epoch:
             continue
         bar = bar or Progress(epochs * per_epoch - step)

@@ -29,6 +29,15 @@ flags.DEFINE_string("out", "saved_models", "Folder of the records.")
 flags.DEFINE_bool("weights", True, "The model, its classifiers and example rows too.")
 
 EXAMPLES = 4  # rows
+# The other flags that shape a run, with their defaults.
+PLAIN = {
+    "private_dim": 0,
+    "seed": 0,
+    "precision": "float32",
+    "missing_rate": 0.0,
+    "train_rows": 0,
+    "deterministic": False,
+}
 
 
 def main(_):
@@ -42,6 +51,7 @@ def main(_):
     # Where the data was on the machine of the run is nobody's business.
     settings = {name: value for name, value in settings.items() if name not in ("out", "resume")}
     experiment = experiments.make(settings)
+    given = [name for name in experiment.sources if settings[name]]
     settings |= dict.fromkeys(experiment.sources)
     metrics.pop("data", None)
     if FLAGS.weights:
@@ -55,7 +65,7 @@ def main(_):
     write_json(out / "flags.json", settings)
     write_json(out / "metrics.json", {"training": trained, **metrics})
     table = (run / "evaluation" / "table.md").read_text()
-    text = card(out, experiment, settings, trained, metrics, table)
+    text = card(out, experiment, settings, given, trained, metrics, table)
     write_aside(out / "README.md", lambda path: path.write_text(text))
     if FLAGS.weights:
         shutil.copy(run / "evaluation" / "translations.png", out / "translations.png")
@@ -80,13 +90,14 @@ def write_example(model, experiment, seed, path):
     write_aside(path, lambda aside: np.savez_compressed(aside, **arrays))
 
 
-def card(out, experiment, settings, trained, metrics, table):
-    """The model card, in the form of the Hugging Face hub's."""
+def card(out, experiment, settings, given, trained, metrics, table):
+    """The model card, in the form of the Hugging Face hub's; `given`: the flags of the data that had a value."""
     command = ["python -m trainers.train", f"--dataset={settings['dataset']}", f"--method={settings['method']}"]
     defaults = experiment.defaults
     command += [f"--{name}={settings[name]}" for name in defaults if settings[name] != defaults[name]]
-    command += [f"--{name}={settings[name]}" for name in ("private_dim", "missing_rate") if settings.get(name)]
-    command += [f"--{name}=..." for name in experiment.sources if name == "data_dir"]
+    shaping = PLAIN | {"private_beta": settings["beta"]}
+    command += [f"--{name}={settings[name]}" for name, plain in shaping.items() if settings.get(name, plain) != plain]
+    command += [f"--{name}=..." for name in given]
     last = trained["train"]
     use = f"""
 ## Use

@@ -33,6 +33,7 @@ class RunFolder:
         self.test, labels = experiments.load(experiment, "test", seed=settings["seed"])
         self.shown = self.test[[np.flatnonzero(labels == label)[0] for label in np.unique(labels)]]  # one of each class
         self.rows = self.rows_until_checkpoint()
+        self.trained = False  # whether an epoch ended in this sitting
         self.writer = self.summary_writer()
         self.began = self.saved = time.monotonic()
         self.seconds_before = float(self.rows[-1]["seconds"]) if self.rows else 0.0  # of earlier sittings
@@ -61,6 +62,7 @@ class RunFolder:
     def epoch(self, model, step, epoch, values):
         """After each epoch (from 0): `values` are the metrics' means over it."""
         seconds = round(self.seconds_before + time.monotonic() - self.began, 1)
+        self.trained = True
         self.rows.append({"epoch": epoch + 1, "step": step, **values, "seconds": seconds})
         write_aside(self.out / "metrics.csv", lambda path: write_csv(path, self.rows))
         last = epoch + 1 == self.settings["epochs"]
@@ -87,7 +89,10 @@ class RunFolder:
         return paths
 
     def finish(self, model):
-        """The files of a finished run."""
+        """The files of a finished run; one that had been finished before stays as it is."""
+        if (self.out / "metrics.json").exists() and not self.trained:
+            print(f"Nothing was left to do: {self.out} has all {self.settings['epochs']} epochs.")
+            return
         write_aside(self.out / "model.keras", model.save)
         # Read back: outside the strategy, whose other workers do not wait for what the chief does alone.
         model = keras.models.load_model(self.out / "model.keras")

@@ -10,15 +10,16 @@ same command on each, a folder --out that all of them read; the chief alone writ
 """
 
 import json
+import math
 import pathlib
 import sys
 
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import app, flags, logging
+from absl import app, flags
 
-from trainers import checkpoints, experiments, loop
+from trainers import checkpoints, experiments, logs, loop
 from trainers.experiments import EXPERIMENTS
 from trainers.methods import METHODS
 from trainers.run_folder import RunFolder, write_json
@@ -41,9 +42,7 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_integer("seed", 0, "Seed of weights, order, pairing and draws.")
 flags.DEFINE_enum("precision", "float32", ["float32", "mixed_float16", "mixed_bfloat16"], "Keras' dtype policy.")
-flags.DEFINE_float(
-    "missing_rate", 0.0, "Share of the modality entries that is hidden in training.", lower_bound=0.0, upper_bound=1.0
-)
+flags.DEFINE_float("missing_rate", 0.0, "Share of the modality entries that is hidden in training, below 1.")
 flags.DEFINE_integer("train_rows", 0, "Use only this many training rows. Default: all.", lower_bound=0)
 flags.DEFINE_string("data_dir", None, "Where the data is (or is to be put), for all data sets but digits.")
 flags.DEFINE_string("backgrounds", None, "polymnist: folder of pictures. Default: five that scikit-image ships.")
@@ -58,14 +57,18 @@ flags.DEFINE_integer(
 flags.DEFINE_string("out", None, "The run's folder.", required=True)
 flags.DEFINE_bool("resume", False, "Go on from the newest checkpoint in --out, if there is one.")
 
+flags.register_validator("missing_rate", lambda rate: 0.0 <= rate < 1.0, "must be 0 or more, and less than 1")
+for name in ("beta", "private_beta", "warm_up_beta", "learning_rate"):  # absl's bounds let NaN pass
+    flags.register_validator(name, lambda value: value is None or math.isfinite(value), "must be a finite number")
+
 # What a run can be resumed with another value of: where it runs and how long.
 FREE = ("strategy", "replicas", "steps_per_call", "checkpoint_steps", "out", "resume", "epochs")
 
 
 def main(_):
-    if FLAGS["verbosity"].using_default_value:
-        logging.set_verbosity(logging.WARNING)
-        tf.get_logger().setLevel("WARNING")  # the export alone tells much
+    logs.warnings_only()
+    if FLAGS.replicas and FLAGS.strategy not in ("auto", "mirrored"):
+        raise app.UsageError(f"--replicas needs --strategy=mirrored. Received: --strategy={FLAGS.strategy}")
     strategy = loop.make_strategy(FLAGS.strategy, FLAGS.replicas)
     keras.utils.set_random_seed(FLAGS.seed)
     if FLAGS.deterministic:
@@ -123,12 +126,23 @@ def prepare(out, settings, chief):
         if other:
             told = ", ".join(f"--{name} was {old!r}, is {new!r}" for name, (old, new) in other.items())
             raise app.UsageError(f"--resume needs the flags that {out} was started with. {told}.")
+        trained = last_epoch(out)
+        if settings["epochs"] < trained:
+            raise app.UsageError(f"--epochs must be {trained} or more, which {out} has. Received: {settings['epochs']}")
         if chief:
             print(f"Going on from step {steps[-1]}.")
+    if out.exists() and not out.is_dir():
+        raise app.UsageError(f"--out must be a folder, or a new one. Received: {out}, a file")
     if chief:
         out.mkdir(parents=True, exist_ok=True)
         write_json(out / "flags.json", settings)
     return steps[-1] if steps else 0
+
+
+def last_epoch(out):
+    """The epochs that a run's metrics tell of."""
+    path = out / "metrics.csv"
+    return int(path.read_text().splitlines()[-1].split(",")[0]) if path.exists() else 0
 
 
 def new_model(experiment, settings):

@@ -35,9 +35,13 @@ def conditional_coherence(model, inputs, labels, classifiers, sizes=None, batch_
         {(given, target): accuracy}, `given` a tuple of names, `target` a name.
 
     Raises:
-        ValueError: if a modality is not there for all rows, or `labels` are not one class a row.
+        ValueError: if a modality is not there for all rows, `labels` are not one class a row, or a classifier is of no
+            modality.
     """
     labels = check_labels(labels, next(iter(subset_latents.complete(model, inputs).values())))
+    unknown = sorted(set(classifiers) - set(model.modalities))
+    if unknown:
+        raise ValueError(f"`classifiers` must be of the modalities {list(model.modalities)}. Received: {unknown}")
     targets = {
         given: [name for name in model.modalities if name in classifiers and name not in given]
         for given in subset_latents.subsets_of(model.modalities, sizes)

@@ -5,8 +5,7 @@ import itertools
 import numpy as np
 
 from tf_mopoe import inputs as reading
-from tf_mopoe.densities import Normal
-from tf_mopoe.layers.mixture_of_products import loc_and_scale
+from tf_mopoe.densities import Normal, loc_and_scale
 
 
 def expert_conflict(model, inputs, batch_size=1000):

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_mopoe.layers.mixture_of_products import loc_and_scale
+from tf_mopoe.densities import loc_and_scale
 
 # The largest error of a converted file on a few rows, as a share of what the encoder gives there (both as roots of mean
 # squares). What passes may still be of little use with "int8": measure it (docs/edge.md).
@@ -44,9 +44,13 @@ def converted(encoder, name, shape, quantization, rows):
 
 def in_float32(encoder, shape):
     """The encoder, or a copy in float32 of one in mixed precision, which LiteRT's operations do not know."""
-    if encoder.network.compute_dtype == "float32":
+    plain, told = (
+        "float32",
+        json.dumps(encoder.get_config()),
+    )  # a loaded network's own dtype says nothing of its layers'
+    config = re.sub(r'"(mixed_)?b?float16"', f'"{plain}"', told)
+    if config == told:
         return encoder
-    config = re.sub(r'"(mixed_)?b?float16"', '"float32"', json.dumps(encoder.get_config()))
     copy = encoder.from_config(json.loads(config))
     copy.build((None, *shape))
     copy.set_weights(encoder.get_weights())

@@ -5,9 +5,8 @@ import re
 import tensorflow as tf
 
 from tf_mopoe import inputs as reading
-from tf_mopoe.densities import Normal
+from tf_mopoe.densities import Normal, loc_and_scale
 from tf_mopoe.export import row_draws
-from tf_mopoe.layers.mixture_of_products import loc_and_scale
 from tf_mopoe.posterior import Encoded
 
 TAKEN = ("seed", "loc", "scale")  # names of other inputs and outputs

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from tf_mopoe.components import Components
+from tf_mopoe.densities import loc_and_scale
 from tf_mopoe.layers.gaussian_encoder import GaussianEncoder
 from tf_mopoe.layers.mixture_of_products import MixtureOfProducts
 
@@ -51,14 +52,14 @@ class JointEncoder(MixtureOfProducts):
         if not x or set(experts) != set(self.modalities):
             return product
         features = self.encoder.features({name: x[name] for name in self.modalities}, training=training)
-        joint = self.encoder.shared(features)
+        joint_loc, joint_scale = loc_and_scale(self.encoder.shared(features))
         names = [name for name in self.modalities if name in (available or {})]
-        complete = tf.ones(tf.shape(joint.loc)[:1], tf.bool)
+        complete = tf.ones(tf.shape(joint_loc)[:1], tf.bool)
         for name in names:
             complete &= available[name]
         chosen = complete[:, None, None]
-        loc = tf.where(chosen, joint.loc[:, None], product.loc)
-        return Components(product.weights, loc, tf.where(chosen, joint.stddev()[:, None], product.scale))
+        loc = tf.where(chosen, joint_loc[:, None], product.loc)
+        return Components(product.weights, loc, tf.where(chosen, joint_scale[:, None], product.scale))
 
     def get_config(self):
         config = keras.layers.Layer.get_config(self)

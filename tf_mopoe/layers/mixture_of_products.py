@@ -8,7 +8,7 @@ from tf_mopoe import experts as gaussian
 from tf_mopoe import sampling
 from tf_mopoe import subsets as families
 from tf_mopoe.components import Components, Products
-from tf_mopoe.densities import DENSITIES, Normal
+from tf_mopoe.densities import DENSITIES, Normal, loc_and_scale
 
 tfd = tfp.distributions
 
@@ -249,13 +249,6 @@ class MixtureOfProducts(keras.layers.Layer):
         }
 
 
-def loc_and_scale(expert):
-    """The parameters [B, D] of an expert, a normal or a Laplace distribution."""
-    if isinstance(expert, tfd.Independent):
-        return expert.distribution.loc, expert.distribution.scale
-    return expert.loc, expert.stddev()
-
-
 def masked(loc, scale, available):
     """Those of the prior where a row has no expert: [B, M, D]."""
     present = available[..., None]
@@ -273,7 +266,7 @@ def from_name(joint_posterior):
     }
     if isinstance(joint_posterior, MixtureOfProducts):
         return joint_posterior
-    if joint_posterior not in published:
+    if not isinstance(joint_posterior, str) or joint_posterior not in published:
         raise ValueError(
             f"`joint_posterior` must be one of {', '.join(map(repr, published))}, or a MixtureOfProducts layer. "
             f"Received: joint_posterior={joint_posterior!r}"

@@ -70,9 +70,9 @@ def value_at(beta, step):
 
 
 def check_count(name, value, low=1):
-    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < low:
         raise ValueError(f"`{name}` must be an integer, {low} or more. Received: {name}={value!r}")
-    return value
+    return int(value)
 
 
 def check_normal(components):
