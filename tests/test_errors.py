@@ -100,6 +100,19 @@ def test_losses_and_metrics_are_the_models_own():
             model.compile("adam", **{name: value})
 
 
+def test_rows_outside_of_a_likelihoods_support():
+    model = small.compiled()
+    counts = {**GOOD, "word": 2.0 * GOOD["word"]}
+    with pytest.raises(ValueError, match=r"`word` must be one-hot .*Received: numbers from 0, with sums from 2 to 2"):
+        model.fit(counts, verbose=0)
+    lacking = counts | {"has_word": np.zeros(6, bool)}
+    model.fit(lacking, verbose=0)
+    likelihood = mopoe.likelihoods.Bernoulli()
+    with pytest.raises(ValueError, match=r"`picture` must be in \[0, 1\].*Received: numbers from 0 to 255"):
+        likelihood.check("picture", np.array([[0.0, 255.0]], np.float32))
+    likelihood.check("picture", np.array([[0.0, 1.0]], np.float32))
+
+
 def test_a_tensor_of_unknown_shape():
     model = small.compiled()
     data = tf.data.Dataset.from_tensor_slices(GOOD).batch(3)

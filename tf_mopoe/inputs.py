@@ -98,6 +98,12 @@ def check_values(inputs, event_shapes, every_row=True):
         )
 
 
+def present(inputs, event_shapes):
+    """The rows that are there, of arrays: {name: NumPy [N, E]}."""
+    arrays = {name: np.asarray(inputs[name]) for name in event_shapes if name in inputs}
+    return {n: x[np.asarray(inputs[FLAG + n])] if FLAG + n in inputs else x for n, x in arrays.items()}
+
+
 def read(inputs, event_shapes):
     """The given modalities as float32 with zeros in the missing rows, and which rows have them.
 

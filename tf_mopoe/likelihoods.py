@@ -23,6 +23,9 @@ class Likelihood(keras.layers.Layer):
         """How many variables x has, for `reconstruction_weights="dimension"`."""
         return int(tf.TensorShape(event_shape).num_elements())
 
+    def check(self, name, x):
+        """Raises a ValueError if rows x [N, E] of the modality are outside the support: here none are."""
+
 
 class LocationScale(Likelihood):
     """A density with the decoder's output as its mean and one scale for the whole modality."""
@@ -83,6 +86,12 @@ class Bernoulli(Likelihood):
     For x between 0 and 1 this is the usual cross-entropy, not a normalised density.
     """
 
+    def check(self, name, x):
+        if x.size and not (x.min() >= 0.0 and x.max() <= 1.0):
+            raise ValueError(
+                f"`{name}` must be in [0, 1] (Bernoulli). Received: numbers from {x.min():g} to {x.max():g}"
+            )
+
     def call(self, logits):
         bernoulli = tfd.Bernoulli(logits=logits, dtype=tf.float32)
         return tfd.Independent(bernoulli, reinterpreted_batch_ndims=len(logits.shape) - 1)
@@ -94,6 +103,14 @@ class Categorical(Likelihood):
 
     A single label per row is the same with x of shape [C]. Its dimension counts the positions T, not T * C.
     """
+
+    def check(self, name, x):
+        sums = x.sum(axis=-1)
+        if x.size and not (x.min() >= 0.0 and abs(sums - 1.0).max() < 1e-3):
+            raise ValueError(
+                f"`{name}` must be one-hot along its last axis (Categorical). Received: numbers from {x.min():g}, with sums "
+                f"from {sums.min():g} to {sums.max():g}"
+            )
 
     def call(self, logits):
         return tfd.Independent(tfd.OneHotCategorical(logits=logits), reinterpreted_batch_ndims=len(logits.shape) - 2)

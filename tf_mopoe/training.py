@@ -11,8 +11,8 @@ from tf_mopoe.posterior import Posterior
 class BoundTrained(keras.Model):
     """What `MultimodalVAE` has of Keras' training: its objective's bound is the loss, its terms are the metrics.
 
-    A subclass calls `make_metrics` in its constructor, and has `modalities`, `event_shapes`, `objective`, `mixture`,
-    `private`, `term_weights`, `base_seed`, `encode` and `log_likelihood_terms`.
+    A subclass calls `make_metrics` in its constructor, and has `modalities`, `decoders`, `event_shapes`, `objective`,
+    `mixture`, `private`, `term_weights`, `base_seed`, `encode` and `log_likelihood_terms`.
     """
 
     def make_metrics(self):
@@ -138,6 +138,8 @@ class BoundTrained(keras.Model):
             reading.check(x, self.event_shapes)
             reading.check_some(x)
             reading.check_values(x, self.event_shapes, every_row=False)
+            for name, rows in reading.present(x, self.event_shapes).items():
+                self.decoders[name].likelihood.check(name, rows)
 
 
 def unpack(data):
