@@ -41,7 +41,8 @@ def test_rows_fit_the_likelihoods():
 def test_a_worker_answers_with_the_seconds_of_each_step():
     command = [sys.executable, "-m", "trainers.works", "--modalities=2", "--mode=translate", "--batch_size=4"]
     with rounds.Worker(command, {"PYTHONPATH": str(ROOT)}) as worker:
-        assert worker.works == ["translate", "encoder + decoder"] and worker.parameters == 2 * 4_240
+        assert worker.works == ["translate", "encoder + decoder", "encoder + draw + decoder"]
+        assert worker.parameters == 2 * 4_240
         for name in worker.works:
             assert [seconds > 0.0 for seconds in worker.work(name)(3)] == [True] * 3
         assert worker.peak_mb > 50.0
