@@ -184,7 +184,7 @@ def test_bad_requests():
     ):
         model.translate(GOOD, to="smell")
     for count in (0, 2.5, None):
-        with pytest.raises(ValueError, match="`num_samples` must be a positive integer. Received: num_samples="):
+        with pytest.raises(ValueError, match="`num_samples` must be an integer, 1 or more. Received: num_samples="):
             model.generate(count)
     with pytest.raises(ValueError, match="`seed` must be an integer or None"):
         model.generate(2, seed="x")

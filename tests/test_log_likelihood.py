@@ -47,7 +47,7 @@ def test_the_seed_decides_and_samples_of_a_row_are_its_own():
     model, _, inputs = linear_gaussian()
     np.testing.assert_array_equal(model.log_likelihood(inputs, 8, seed=3), model.log_likelihood(inputs, 8, seed=3))
     assert np.any(model.log_likelihood(inputs, 8, seed=3) != model.log_likelihood(inputs, 8, seed=4))
-    with pytest.raises(ValueError, match="`num_samples` must be a positive integer. Received: num_samples=0"):
+    with pytest.raises(ValueError, match="`num_samples` must be an integer, 1 or more. Received: num_samples=0"):
         model.log_likelihood(inputs, num_samples=0)
 
 

@@ -117,13 +117,16 @@ def read(inputs, event_shapes):
         value = tf.cast(inputs[name], tf.float32)
         if FLAG + name in inputs:
             flag = tf.convert_to_tensor(inputs[FLAG + name])
-            value = tf.where(
-                tf.reshape(flag, [-1] + [1] * len(shape)), value, 0.0
-            )  # before the encoder: 0 * NaN is NaN
+            value = tf.where(over(flag, value), value, 0.0)  # before the encoder: 0 * NaN is NaN
         else:
             flag = tf.ones(tf.shape(value)[:1], tf.bool)
         x[name], available[name] = tf.ensure_shape(value, (None, *shape)), flag
     return x, available
+
+
+def over(flags, x):
+    """Flags of rows [B] in the rank of x [B, E]."""
+    return tf.reshape(flags, [-1] + [1] * (len(x.shape) - 1))
 
 
 def static_shape(value):

@@ -11,6 +11,7 @@ from tf_mopoe import inputs as reading
 from tf_mopoe.layers import mixture_of_products
 from tf_mopoe.layers.decoder import weights_of_decoder
 from tf_mopoe.objectives import ELBO
+from tf_mopoe.objectives.terms import check_count
 from tf_mopoe.posterior import Encoded
 from tf_mopoe.private import Private
 from tf_mopoe.training import BoundTrained
@@ -268,7 +269,7 @@ class MultimodalVAE(BoundTrained):
             with weights_of_decoder(self.decoders[name], frozen):
                 likelihood = self.decoders[name](flat, training=training)
             # The mean where x is missing: zero need not be in the support, and 0 * infinity is NaN in the gradient.
-            x = tf.where(over(have, x), x, tf.stop_gradient(likelihood.mean()))
+            x = tf.where(reading.over(have, x), x, tf.stop_gradient(likelihood.mean()))
             terms[name] = tf.reshape(tf.where(have, likelihood.log_prob(x), 0.0), shape)
         return terms
 
@@ -313,16 +314,6 @@ class MultimodalVAE(BoundTrained):
 
 
 NOTHING = Encoded({}, {}, {}, {})
-
-
-def check_count(argument, value):
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"`{argument}` must be a positive integer. Received: {argument}={value!r}")
-
-
-def over(flags, x):
-    """Flags of rows [B] in the rank of x [B, E]."""
-    return tf.reshape(flags, [-1] + [1] * (len(x.shape) - 1))
 
 
 def parts_of(z, rows=4096):

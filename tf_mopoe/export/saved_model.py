@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tf_mopoe.export import pruning, serving_files, warm_up
 from tf_mopoe.export.signatures import signatures
+from tf_mopoe.objectives.terms import check_count
 
 
 def saved_model(model, path, version=None, num_samples=64, name=None):
@@ -62,8 +63,7 @@ def saved_model(model, path, version=None, num_samples=64, name=None):
         raise ValueError(f"`path` must be a folder. Received: path={str(path)!r}, which is a file")
     if version is not None and not is_positive(version):
         raise ValueError(f"`version` must be a positive integer or None. Received: version={version!r}")
-    if not is_positive(num_samples):
-        raise ValueError(f"`num_samples` must be a positive integer. Received: num_samples={num_samples!r}")
+    check_count("num_samples", num_samples)
     endpoints = signatures(model, num_samples)
     path.mkdir(parents=True, exist_ok=True)
     check_free(path, version)
