@@ -95,6 +95,40 @@ def test_product_is_the_largest_component():
     np.testing.assert_allclose(weights, [[0, 0, 0, 1], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]])
 
 
+@pytest.mark.parametrize("rule", ["full", "all", "none", "conjunctive"])
+def test_the_product_of_one_modality_is_that_of_the_definition(rule):
+    values, experts = random_experts(("b",))
+    layer = mopoe.MixtureOfProducts("full", rule, modalities=NAMES)
+    have = np.array([1, 0, 1, 1], bool)
+    q = layer.product(experts, {"b": have})
+    loc, scale = (x.astype(np.float64) for x in values["b"])
+    if rule == "conjunctive":
+        scale = np.minimum(scale, 1.0)
+    precision = scale**-2.0 + (rule == "all")
+    expected = np.where(have[:, None], (loc * scale**-2.0 / precision, precision**-0.5), ([[0.0]], [[1.0]]))
+    np.testing.assert_allclose((q.loc, q.stddev()), expected, rtol=1e-6)
+
+
+def test_the_prior_rule_of_a_subclass_holds_for_one_modality():
+    class Twice(mopoe.MixtureOfProducts):
+        def prior_power(self, membership, available):
+            return tf.fill(tf.shape(membership)[:-1], 2.0)
+
+    values, experts = random_experts(("b",))
+    q = Twice(modalities=NAMES).product(experts)
+    np.testing.assert_allclose(q.stddev(), (values["b"][1] ** -2.0 + 2.0) ** -0.5, rtol=1e-6)
+
+
+def test_experts_whose_parameters_broadcast():
+    values, experts = random_experts(("a", "b"))
+    loc, scale = values["a"]
+    experts["a"] = tfd.MultivariateNormalDiag(loc, scale[0])
+    same = experts | {"a": tfd.MultivariateNormalDiag(loc, np.broadcast_to(scale[0], loc.shape))}
+    q, expected = (mopoe.MixtureOfProducts(modalities=NAMES).product(those) for those in (experts, same))
+    np.testing.assert_allclose(q.loc, expected.loc, rtol=1e-6)
+    np.testing.assert_allclose(q.stddev(), expected.stddev(), rtol=1e-6)
+
+
 def test_a_row_with_nothing_has_the_prior():
     _, experts = random_experts()
     nothing = {name: np.zeros(4, bool) for name in NAMES}

@@ -139,10 +139,10 @@ class MixtureOfProducts(keras.layers.Layer):
     def whole(self, experts, available=None, x=None):
         """The product of all the experts that each row has, as `Components` with S = 1."""
         _, loc, scale, available = self.stack(experts, available)
-        weights = tf.ones([tf.shape(loc)[0], 1])
-        if len(experts) == 1 and self.density is not Normal:
+        weights, membership = tf.ones([tf.shape(loc)[0], 1]), tf.ones([1, len(experts)])
+        if len(experts) == 1 and (self.density is not Normal or self.prior_power(membership, available) is None):
             return Components(weights, *masked(loc, scale, available), self.density)
-        precision, weighted, prior = self.naturals(loc, scale, available, tf.ones([1, len(experts)]))
+        precision, weighted, prior = self.naturals(loc, scale, available, membership)
         # Sums, not a product of matrices as for many subsets: it is slow for one.
         total = tf.reduce_sum(precision, axis=1, keepdims=True) + prior[..., None]
         return Components(weights, tf.reduce_sum(weighted, axis=1, keepdims=True) / total, tf.math.rsqrt(total))
@@ -201,11 +201,12 @@ class MixtureOfProducts(keras.layers.Layer):
             raise ValueError(f"Only normal experts have products. Received: {self.density.name} experts")
         if self.prior_expert == "conjunctive":
             scale = tf.minimum(scale, 1.0)
-        prior = gaussian.or_empty(self.prior_power(membership, available), membership, available)
+        power = self.prior_power(membership, available)
+        prior = gaussian.or_empty(0.0 if power is None else power, membership, available)
         return *gaussian.natural(loc, scale, available), prior
 
     def prior_power(self, membership, available):
-        """The power of the prior in each product, [S] or [B, S], by the layer's rule."""
+        """The power of the prior in each product, [S] or [B, S], by the layer's rule; None where it joins none of them."""
         subsets = tf.shape(membership)[:-1]  # [S] or [B, S]
         if self.prior_expert == "all":
             return tf.ones(subsets)
@@ -215,7 +216,7 @@ class MixtureOfProducts(keras.layers.Layer):
         total = len(self.modalities)
         # A lone expert is the posterior of a plain VAE, and stays as it is.
         if self.prior_expert == "none" or membership.shape[-1] < total or total == 1:
-            return tf.zeros(subsets)
+            return None
         full = tf.cast(tf.reduce_all(membership > 0.0, axis=-1), tf.float32)  # [S] or [B, S]
         return full * tf.cast(tf.reduce_all(available, axis=1), tf.float32)[:, None]  # [B, S]
 
