@@ -81,10 +81,11 @@ def test_works_take_turns():
     assert times == {"a": [[1.0] * 4] * 2, "b": [[4.0]] * 2}
 
 
-def test_ratios_are_those_of_the_medians_by_row():
-    ours, other = work("train", [1.0, 2.0, 9.0], [2.0, 2.0, 3.0]), work("floor", [1.0], [4.0])
+def test_ratios_are_those_of_the_rounds_medians_by_row():
+    ours = work("train", [1.0, 2.0, 9.0], [2.0, 2.0, 3.0], [2.0])
+    other = work("floor", [1.0], [4.0], [2.5])
     assert ratios.ratio(ours, other) == (2.0 / 2.5, 2.0 / 4.0, 2.0 / 1.0)
-    half = work("MultiVae", [2.0], [2.0], batch_size=5)
+    half = work("MultiVae", [2.0], [2.0], [2.0], batch_size=5)
     assert ratios.ratio(half, ours) == (2.0, 2.0, 2.0)
     case = {"workload": "mlp, M = 2", "mode": "train", "works": [ours, other, half]}
     first = "| mlp, M = 2 | train | 2,000 (1,000 to 9,000) | 5.00 |"
@@ -98,6 +99,28 @@ def test_without_the_peer_it_says_how_to_install_it():
     result = run("-m", "trainers.benchmark", f"--peer={sys.executable}")
     assert result.returncode == 1 and f"Received: {sys.executable}" in result.stdout + result.stderr
     assert "pip install --no-deps multivae==1.0.3 pythae==0.1.2" in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    "given, told",
+    [
+        (["--modes=", "fit", "loop"], "Lists are written with commas: --modes=train,floor. Received: fit loop"),
+        (
+            ["--modes="],
+            "--modes must be some of train, floor, encode, joint, translate, fit, loop, data, import. Received: none",
+        ),
+        (["--modalities=0"], "--modalities must be positive integers. Received: 0"),
+        (["--modes=fit", "--data_dir=nowhere"], "--modes=fit needs --data_dir, the folder of MNIST. Received: nowhere"),
+        (
+            ["--modes=fit", "--data_dir=.", "--workloads=mlp"],
+            "--modes=fit needs --workloads=polymnist. Received: --workloads=mlp",
+        ),
+        (["--out=nowhere/times.json"], "--out must be a file in a folder that exists. Received: nowhere/times.json"),
+    ],
+)
+def test_wrong_flags_are_told_before_the_work(given, told):
+    result = run("-m", "trainers.benchmark", *given)
+    assert result.returncode == 1 and told in result.stdout + result.stderr
 
 
 def test_a_profile_adds_up_operations_by_their_kind():

@@ -174,9 +174,10 @@ def test_the_mean_kl_of_products_has_the_value_and_gradient_of_the_kl(own, count
     upstream, found = tf.constant(rng.normal(size=4)), []
     for mean_kl in (experts.mean_kl_of_products, plain):
         with tf.GradientTape() as tape:
-            tape.watch([precision, weighted])
+            sources = [precision, weighted, prior, weights]
+            tape.watch(sources)
             kl = mean_kl(precision, weighted, membership, prior, weights)
-        found.append([kl, *tape.gradient(kl, [precision, weighted], output_gradients=upstream)])
+        found.append([kl, *tape.gradient(kl, sources, output_gradients=upstream)])
     for fast, slow in zip(*found):
         np.testing.assert_allclose(fast, slow, rtol=1e-10, atol=1e-12)  # float64
     total, weighted = (x[1] for x in experts.sums(precision, weighted, membership, prior))

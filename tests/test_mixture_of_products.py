@@ -118,15 +118,29 @@ def test_the_prior_rule_of_a_subclass_holds_for_one_modality():
     q = Twice(modalities=NAMES).product(experts)
     np.testing.assert_allclose(q.stddev(), (values["b"][1] ** -2.0 + 2.0) ** -0.5, rtol=1e-6)
 
+    class Half(mopoe.MixtureOfProducts):
+        def prior_power(self, membership, available):
+            return 0.5 * super().prior_power(membership, available)
 
-def test_experts_whose_parameters_broadcast():
+    for rule, power in (("all", 0.5), ("none", 0.0)):
+        q = Half("full", rule, modalities=NAMES).product(experts)
+        np.testing.assert_allclose(q.stddev(), (values["b"][1] ** -2.0 + power) ** -0.5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("rank", [1, 2])
+def test_experts_whose_parameters_broadcast(rank):
     values, experts = random_experts(("a", "b"))
     loc, scale = values["a"]
-    experts["a"] = tfd.MultivariateNormalDiag(loc, scale[0])
-    same = experts | {"a": tfd.MultivariateNormalDiag(loc, np.broadcast_to(scale[0], loc.shape))}
-    q, expected = (mopoe.MixtureOfProducts(modalities=NAMES).product(those) for those in (experts, same))
-    np.testing.assert_allclose(q.loc, expected.loc, rtol=1e-6)
-    np.testing.assert_allclose(q.stddev(), expected.stddev(), rtol=1e-6)
+    layer = mopoe.MixtureOfProducts(modalities=NAMES)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 3]), tf.TensorSpec([None, 3][-rank:])])
+    def product(loc, scale):
+        q = layer.product(experts | {"a": tfd.MultivariateNormalDiag(loc, -scale)})  # a scale may have any sign
+        return q.loc, q.stddev()
+
+    expected = layer.product(experts | {"a": tfd.MultivariateNormalDiag(loc, np.broadcast_to(scale[0], loc.shape))})
+    result = product(loc, scale[:1] if rank == 2 else scale[0])
+    np.testing.assert_allclose(result, (expected.loc, expected.stddev()), rtol=1e-6)
 
 
 def test_a_row_with_nothing_has_the_prior():
@@ -158,6 +172,9 @@ def test_errors_name_what_was_expected_and_received():
     _, experts = random_experts()
     with pytest.raises(ValueError, match="`prior_expert` must be one of 'full', .*'conjunctive'. Received: .*'some'"):
         mopoe.MixtureOfProducts(prior_expert="some")
+    with pytest.raises(ValueError, match="`num_components` must be a positive integer. Received: num_components=True"):
+        mopoe.MixtureOfProducts(num_components=True)
+    assert mopoe.MixtureOfProducts(max_components=np.int64(5)).get_config()["max_components"] == 5
     with pytest.raises(ValueError, match="`subsets` must be one of .*Received: subsets='everything'"):
         mopoe.MixtureOfProducts("everything")
     with pytest.raises(ValueError, match=r"\['a', 'b'\].*Received: \['a', 'b', 'c'\], in which \['c'\] are unknown"):

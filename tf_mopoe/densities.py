@@ -68,8 +68,8 @@ def loc_and_scale(distribution):
     if isinstance(distribution, tfd.Independent):
         return distribution.distribution.loc, distribution.distribution.scale
     diagonal = getattr(getattr(distribution, "scale", None), "diag", None)
-    if diagonal is not None and diagonal.shape.as_list() == distribution.loc.shape.as_list():
-        return distribution.loc, tf.abs(diagonal)  # stddev(), less ten small operations on its shape
+    if diagonal is not None:  # stddev(), less eight small operations on its shape
+        return distribution.loc, tf.broadcast_to(tf.abs(diagonal), tf.shape(distribution.loc))
     # TFP forgets the static D where it is 1 and B is not known.
     return distribution.loc, tf.ensure_shape(distribution.stddev(), distribution.loc.shape)
 

@@ -4,7 +4,7 @@
     python -m trainers.benchmark --workloads=mlp --modalities=8,10 --modes=train --peer=peer/bin/python
     python -m trainers.benchmark --workloads=polymnist --modes=fit,loop,data --data_dir=DIR
 
-Prints Markdown: median steps (least to greatest), and ratios of medians (least to greatest of the rounds). What is
+Prints Markdown: median steps (least to greatest), and ratios of a round's medians (least to greatest of the rounds). What is
 compared takes turns of a few seconds; each mode has a process of its own, whose peak of resident memory is told.
 
     train        the model's train step on rows in memory
@@ -63,8 +63,8 @@ peer/bin/pip install --no-deps multivae==1.0.3 pythae==0.1.2
 """
 
 
-def main(_):
-    check_flags()
+def main(arguments):
+    check_flags(arguments[1:])
     load = os.getloadavg()[0]  # of others: ours has not begun
     cases = [imports()] if "import" in FLAGS.modes else []
     for workload in FLAGS.workloads:
@@ -80,15 +80,24 @@ def main(_):
         write_json(pathlib.Path(FLAGS.out), facts | {"cases": cases})
 
 
-def check_flags():
+def check_flags(words):
+    if words:
+        raise app.UsageError(f"Lists are written with commas: --modes=train,floor. Received: {' '.join(words)}")
     for name, known in (("workloads", tuple(MODALITIES)), ("modes", (*OWN, *WITH_DATA, "import"))):
         unknown = [value for value in FLAGS[name].value if value not in known]
-        if unknown:
-            raise app.UsageError(f"--{name} must be of {', '.join(known)}. Received: {', '.join(unknown)}")
+        if unknown or not FLAGS[name].value:
+            received = ", ".join(unknown) or "none"
+            raise app.UsageError(f"--{name} must be some of {', '.join(known)}. Received: {received}")
     if not all(count.isdigit() and int(count) for count in FLAGS.modalities):
         raise app.UsageError(f"--modalities must be positive integers. Received: {','.join(FLAGS.modalities)}")
-    if set(WITH_DATA) & set(FLAGS.modes) and not FLAGS.data_dir:
-        raise app.UsageError(f"--modes={','.join(FLAGS.modes)} needs --data_dir, the folder of MNIST. Received: none")
+    with_data = ",".join(mode for mode in FLAGS.modes if mode in WITH_DATA)
+    if with_data and not (FLAGS.data_dir and pathlib.Path(FLAGS.data_dir).is_dir()):
+        raise app.UsageError(f"--modes={with_data} needs --data_dir, the folder of MNIST. Received: {FLAGS.data_dir}")
+    if with_data and "polymnist" not in FLAGS.workloads:
+        received = ",".join(FLAGS.workloads)
+        raise app.UsageError(f"--modes={with_data} needs --workloads=polymnist. Received: --workloads={received}")
+    if FLAGS.out and not pathlib.Path(FLAGS.out).absolute().parent.is_dir():
+        raise app.UsageError(f"--out must be a file in a folder that exists. Received: {FLAGS.out}")
     if FLAGS.peer and not has_peer(FLAGS.peer):
         raise app.UsageError(
             f"--peer must be the python of an environment that has MultiVae. Received: {FLAGS.peer}. To make one, for "

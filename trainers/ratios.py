@@ -22,12 +22,12 @@ def row_seconds(work, seconds):
 
 
 def ratio(work, base):
-    """How long a row of `work` takes in those of `base`: of the medians, and the least and greatest of the rounds."""
+    """How long a row of `work` takes in those of `base`, of a round's medians: median, least and greatest of the rounds."""
     rounds = [
         row_seconds(work, statistics.median(mine)) / row_seconds(base, statistics.median(its))
         for mine, its in zip(work["seconds"], base["seconds"])
     ]
-    return row_seconds(work, median(work)) / row_seconds(base, median(base)), min(rounds), max(rounds)
+    return statistics.median(rounds), min(rounds), max(rounds)
 
 
 def tables(cases):

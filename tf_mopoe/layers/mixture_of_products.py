@@ -1,5 +1,7 @@
 """The joint posterior: a mixture over subsets of the modalities of products of Gaussian experts."""
 
+import numbers
+
 import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -67,11 +69,11 @@ class MixtureOfProducts(keras.layers.Layer):
                 f"Received: prior_expert={prior_expert!r}"
             )
         for argument, value in (("max_components", max_components), ("num_components", num_components)):
-            if not isinstance(value, int) or value < 1:
+            if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
                 raise ValueError(f"`{argument}` must be a positive integer. Received: {argument}={value!r}")
         self.subsets = subsets if isinstance(subsets, str) else [families.as_subset(subset) for subset in subsets]
         self.prior_expert = prior_expert
-        self.max_components, self.num_components = max_components, num_components
+        self.max_components, self.num_components = int(max_components), int(num_components)
         self.modalities = None
         self.density = Normal
         families.subset_names(subsets if isinstance(subsets, str) else "full", ("any",))  # an unknown family fails here
@@ -140,7 +142,7 @@ class MixtureOfProducts(keras.layers.Layer):
         """The product of all the experts that each row has, as `Components` with S = 1."""
         _, loc, scale, available = self.stack(experts, available)
         weights, membership = tf.ones([tf.shape(loc)[0], 1]), tf.ones([1, len(experts)])
-        if len(experts) == 1 and (self.density is not Normal or self.prior_power(membership, available) is None):
+        if len(experts) == 1 and self.keeps_lone_expert():
             return Components(weights, *masked(loc, scale, available), self.density)
         precision, weighted, prior = self.naturals(loc, scale, available, membership)
         # Sums, not a product of matrices as for many subsets: it is slow for one.
@@ -201,12 +203,16 @@ class MixtureOfProducts(keras.layers.Layer):
             raise ValueError(f"Only normal experts have products. Received: {self.density.name} experts")
         if self.prior_expert == "conjunctive":
             scale = tf.minimum(scale, 1.0)
-        power = self.prior_power(membership, available)
-        prior = gaussian.or_empty(0.0 if power is None else power, membership, available)
+        prior = gaussian.or_empty(self.prior_power(membership, available), membership, available)
         return *gaussian.natural(loc, scale, available), prior
 
+    def keeps_lone_expert(self):
+        """Whether the product of one expert alone is that expert: by this class's own rules no prior joins it."""
+        rules = type(self).prior_power is MixtureOfProducts.prior_power
+        return self.density is not Normal or (rules and self.prior_expert in ("full", "none"))
+
     def prior_power(self, membership, available):
-        """The power of the prior in each product, [S] or [B, S], by the layer's rule; None where it joins none of them."""
+        """The power of the prior in each product, [S] or [B, S], by the layer's rule."""
         subsets = tf.shape(membership)[:-1]  # [S] or [B, S]
         if self.prior_expert == "all":
             return tf.ones(subsets)
@@ -216,7 +222,7 @@ class MixtureOfProducts(keras.layers.Layer):
         total = len(self.modalities)
         # A lone expert is the posterior of a plain VAE, and stays as it is.
         if self.prior_expert == "none" or membership.shape[-1] < total or total == 1:
-            return None
+            return tf.zeros(subsets)
         full = tf.cast(tf.reduce_all(membership > 0.0, axis=-1), tf.float32)  # [S] or [B, S]
         return full * tf.cast(tf.reduce_all(available, axis=1), tf.float32)[:, None]  # [B, S]
 
