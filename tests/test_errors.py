@@ -167,7 +167,7 @@ def test_bad_arguments_of_the_layers():
     network = mopoe.networks.mlp_encoder(3)
     with pytest.raises(ValueError, match="`network` must be a Keras layer or model. Received: network=3"):
         mopoe.GaussianEncoder(3, 2)
-    with pytest.raises(ValueError, match="`latent_dim` must be a positive integer. Received: latent_dim=0"):
+    with pytest.raises(ValueError, match="`latent_dim` must be an integer, 1 or more. Received: latent_dim=0"):
         mopoe.GaussianEncoder(network, 0)
     with pytest.raises(ValueError, match="`network` must be a Keras layer or model. Received: network=None"):
         mopoe.Decoder(None, mopoe.likelihoods.Normal())

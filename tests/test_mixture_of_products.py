@@ -172,7 +172,9 @@ def test_errors_name_what_was_expected_and_received():
     _, experts = random_experts()
     with pytest.raises(ValueError, match="`prior_expert` must be one of 'full', .*'conjunctive'. Received: .*'some'"):
         mopoe.MixtureOfProducts(prior_expert="some")
-    with pytest.raises(ValueError, match="`num_components` must be a positive integer. Received: num_components=True"):
+    with pytest.raises(
+        ValueError, match="`num_components` must be an integer, 1 or more. Received: num_components=True"
+    ):
         mopoe.MixtureOfProducts(num_components=True)
     assert mopoe.MixtureOfProducts(max_components=np.int64(5)).get_config()["max_components"] == 5
     with pytest.raises(ValueError, match="`subsets` must be one of .*Received: subsets='everything'"):

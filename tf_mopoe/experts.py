@@ -70,7 +70,7 @@ def mean_kl_of_products(precision, weighted, membership, prior, weights):
     The products are those of which `sums` takes the first four arguments; weights [B, S]. The same number as that of
     `densities.Normal.kl_to_prior` of their loc and scale, but this is what all 2^M - 1 subsets cost in training: so the
     gradient is found together with the value, a part of the subsets at a time, and nothing of size [B, S, D] is kept.
-    (That of prior and weights, which few have a use for, is found when it is asked for.) Membership gets none.
+    Membership gets no gradient.
     """
     values, by_precision, by_weighted = [], [], []
     for part in parts(membership.shape[-2]):
@@ -88,15 +88,13 @@ def mean_kl_of_products(precision, weighted, membership, prior, weights):
     gradients = 0.5 * tf.add_n(by_precision), tf.add_n(by_weighted)
 
     def gradient(upstream):
-        by_prior, by_weights = [], []  # in a graph that does not read them, never computed
-        for part in parts(membership.shape[-2]):
-            total, total_weighted = sums(precision, weighted, membership[..., part, :], prior[:, part])
-            variance, loc = 1.0 / total, total_weighted / total
-            by_prior.append(tf.reduce_sum(variance * (1.0 - variance - 2.0 * tf.square(loc)), axis=-1))
-            by_weights.append(tf.reduce_sum(variance + tf.square(loc) - 1.0 + tf.math.log(total), axis=-1))
+        # Of prior and weights in one part: few read it, and a graph that does not never computes it.
+        total, total_weighted = sums(precision, weighted, membership, prior)
+        variance, squared = 1.0 / total, tf.square(total_weighted / total)
+        by_prior = weights * tf.reduce_sum(variance * (1.0 - variance - 2.0 * squared), axis=-1)
+        by_weights = tf.reduce_sum(variance + squared - 1.0 + tf.math.log(total), axis=-1)
         half = 0.5 * upstream[:, None]
-        by_prior, by_weights = half * weights * tf.concat(by_prior, axis=1), half * tf.concat(by_weights, axis=1)
-        return *(upstream[:, None, None] * by for by in gradients), None, by_prior, by_weights
+        return *(upstream[:, None, None] * by for by in gradients), None, half * by_prior, half * by_weights
 
     return value, gradient
 

@@ -8,10 +8,10 @@ import tensorflow as tf
 
 from tf_mopoe import arguments, sampling
 from tf_mopoe import inputs as reading
+from tf_mopoe.checks import check_count
 from tf_mopoe.layers import mixture_of_products
 from tf_mopoe.layers.decoder import weights_of_decoder
 from tf_mopoe.objectives import ELBO
-from tf_mopoe.objectives.terms import check_count
 from tf_mopoe.posterior import Encoded
 from tf_mopoe.private import Private
 from tf_mopoe.training import BoundTrained

@@ -4,10 +4,9 @@ They hold what no other modality can tell (a voice, a background), so that z nee
 supervised disentanglement of modality-specific and shared factors", GCPR 2020; Sutter et al. 2021, appendix (CelebA).
 """
 
-import numbers
-
 import tensorflow as tf
 
+from tf_mopoe.checks import check_number
 from tf_mopoe.densities import Normal, loc_and_scale, prior_log_prob
 
 
@@ -20,9 +19,7 @@ class Private:
     """
 
     def __init__(self, sizes, beta):
-        if isinstance(beta, bool) or not isinstance(beta, numbers.Real) or not 0.0 <= beta < float("inf"):
-            raise ValueError(f"`private_beta` must be a number, 0 or more. Received: private_beta={beta!r}")
-        self.sizes, self.beta = sizes, float(beta)
+        self.sizes, self.beta = sizes, check_number("private_beta", beta)
 
     def __bool__(self):
         return any(self.sizes.values())

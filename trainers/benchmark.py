@@ -4,7 +4,7 @@
     python -m trainers.benchmark --workloads=mlp --modalities=8,10 --modes=train --peer=peer/bin/python
     python -m trainers.benchmark --workloads=polymnist --modes=fit,loop,data --data_dir=DIR
 
-Prints Markdown: median steps (least to greatest), and ratios of a round's medians (least to greatest of the rounds). What is
+Prints Markdown: median steps and ratios of a round's medians, each with its least and greatest. What is
 compared takes turns of a few seconds; each mode has a process of its own, whose peak of resident memory is told.
 
     train        the model's train step on rows in memory

@@ -10,9 +10,9 @@ import tempfile
 import keras
 import tensorflow as tf
 
+from tf_mopoe.checks import check_count
 from tf_mopoe.export import pruning, serving_files, warm_up
 from tf_mopoe.export.signatures import signatures
-from tf_mopoe.objectives.terms import check_count
 
 
 def saved_model(model, path, version=None, num_samples=64, name=None):

@@ -1,10 +1,9 @@
 """A modality's encoder: any Keras network, then the two heads of a diagonal Gaussian."""
 
-import numbers
-
 import keras
 import tensorflow as tf
 
+from tf_mopoe.checks import check_count
 from tf_mopoe.densities import DENSITIES, Normal
 
 
@@ -33,13 +32,9 @@ class GaussianEncoder(keras.layers.Layer):
         super().__init__(**kwargs)
         if not isinstance(network, keras.layers.Layer):
             raise ValueError(f"`network` must be a Keras layer or model. Received: network={network!r}")
-        if not isinstance(latent_dim, numbers.Integral) or latent_dim < 1:
-            raise ValueError(f"`latent_dim` must be a positive integer. Received: latent_dim={latent_dim!r}")
-        if not isinstance(private_dim, numbers.Integral) or private_dim < 0:
-            raise ValueError(f"`private_dim` must be an integer, 0 or more. Received: private_dim={private_dim!r}")
         self.network = network
-        self.latent_dim = int(latent_dim)
-        self.private_dim = int(private_dim)
+        self.latent_dim = check_count("latent_dim", latent_dim)
+        self.private_dim = check_count("private_dim", private_dim, low=0)
         self.loc_head = keras.layers.Dense(latent_dim, dtype="float32", name="loc")
         self.log_variance_head = keras.layers.Dense(latent_dim, dtype="float32", name="log_variance")
         if private_dim:

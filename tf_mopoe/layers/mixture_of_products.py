@@ -1,7 +1,5 @@
 """The joint posterior: a mixture over subsets of the modalities of products of Gaussian experts."""
 
-import numbers
-
 import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -9,6 +7,7 @@ import tensorflow_probability as tfp
 from tf_mopoe import experts as gaussian
 from tf_mopoe import sampling
 from tf_mopoe import subsets as families
+from tf_mopoe.checks import check_count
 from tf_mopoe.components import Components, Products
 from tf_mopoe.densities import DENSITIES, Normal, loc_and_scale
 
@@ -68,12 +67,10 @@ class MixtureOfProducts(keras.layers.Layer):
                 f"`prior_expert` must be one of {', '.join(map(repr, PRIOR_RULES))}. "
                 f"Received: prior_expert={prior_expert!r}"
             )
-        for argument, value in (("max_components", max_components), ("num_components", num_components)):
-            if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-                raise ValueError(f"`{argument}` must be a positive integer. Received: {argument}={value!r}")
         self.subsets = subsets if isinstance(subsets, str) else [families.as_subset(subset) for subset in subsets]
         self.prior_expert = prior_expert
-        self.max_components, self.num_components = int(max_components), int(num_components)
+        self.max_components = check_count("max_components", max_components)
+        self.num_components = check_count("num_components", num_components)
         self.modalities = None
         self.density = Normal
         families.subset_names(subsets if isinstance(subsets, str) else "full", ("any",))  # an unknown family fails here

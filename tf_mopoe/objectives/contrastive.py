@@ -4,7 +4,8 @@ import keras
 import tensorflow as tf
 
 from tf_mopoe import sampling
-from tf_mopoe.objectives.terms import Objective, check_count, check_number
+from tf_mopoe.checks import check_count, check_number
+from tf_mopoe.objectives.terms import Objective
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")

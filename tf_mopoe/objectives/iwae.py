@@ -5,7 +5,8 @@ import math
 import keras
 import tensorflow as tf
 
-from tf_mopoe.objectives.terms import Objective, Terms, check_beta, check_count, negative, value_at, weighted
+from tf_mopoe.checks import check_count
+from tf_mopoe.objectives.terms import Objective, Terms, check_beta, negative, value_at, weighted
 
 GRADIENTS = ("iwae", "dreg", "dreg_published")
 

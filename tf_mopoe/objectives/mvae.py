@@ -4,7 +4,8 @@ import keras
 import tensorflow as tf
 
 from tf_mopoe import sampling
-from tf_mopoe.objectives.terms import Objective, Terms, check_beta, check_count, negative, value_at, weighted
+from tf_mopoe.checks import check_count
+from tf_mopoe.objectives.terms import Objective, Terms, check_beta, negative, value_at, weighted
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")

@@ -4,16 +4,8 @@ import keras
 import tensorflow as tf
 
 from tf_mopoe import experts
-from tf_mopoe.objectives.terms import (
-    Objective,
-    Terms,
-    check_beta,
-    check_normal,
-    check_number,
-    negative,
-    value_at,
-    weighted,
-)
+from tf_mopoe.checks import check_number
+from tf_mopoe.objectives.terms import Objective, Terms, check_beta, check_normal, negative, value_at, weighted
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")

@@ -1,12 +1,11 @@
 """What every objective returns, and what most of them compute."""
 
-import numbers
-import sys
 from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
+from tf_mopoe.checks import check_number
 from tf_mopoe.densities import Normal
 
 Schedule = keras.optimizers.schedules.LearningRateSchedule
@@ -51,14 +50,6 @@ def deserialized(value):
     return keras.saving.deserialize_keras_object(value) if isinstance(value, dict) and "class_name" in value else value
 
 
-def check_number(name, value, high=sys.float_info.max):
-    """`value` as a float; a ValueError unless it is a number with 0 <= value <= high."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0.0 <= float(value) <= high:
-        limit = "0 or more" if high == sys.float_info.max else f"from 0 to {high:g}"
-        raise ValueError(f"`{name}` must be a number, {limit}. Received: {name}={value!r}")
-    return float(value)
-
-
 def check_beta(beta, name="beta"):
     """A number, 0 or more, as a float, or a Keras schedule, as it is."""
     return beta if isinstance(beta, Schedule) else check_number(name, beta)
@@ -67,12 +58,6 @@ def check_beta(beta, name="beta"):
 def value_at(beta, step):
     """The number itself, or the schedule's value at the training step."""
     return beta(step) if isinstance(beta, Schedule) else beta
-
-
-def check_count(name, value, low=1):
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < low:
-        raise ValueError(f"`{name}` must be an integer, {low} or more. Received: {name}={value!r}")
-    return int(value)
 
 
 def check_normal(components):
