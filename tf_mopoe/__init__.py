@@ -1,8 +1,11 @@
 """tf_mopoe: one generative model of several data types, any of which may be missing (MoPoE-VAE)."""
 
-from tf_mopoe import datasets, evaluation, likelihoods, networks, objectives
-from tf_mopoe.layers import Decoder, GaussianEncoder, JointEncoder, LaplaceEncoder, MixtureOfProducts
+from tf_mopoe import datasets, evaluation, likelihoods, networks, objectives, pooling, priors
+from tf_mopoe.decoders import Decoder
+from tf_mopoe.encoders import GaussianEncoder, LaplaceEncoder
 from tf_mopoe.model import MultimodalVAE
+from tf_mopoe.posteriors.joint_encoder import JointEncoder
+from tf_mopoe.posteriors.mixture_of_products import MixtureOfProducts
 
 __version__ = "0.1.0"
 __all__ = [
@@ -17,4 +20,6 @@ __all__ = [
     "likelihoods",
     "networks",
     "objectives",
+    "pooling",
+    "priors",
 ]

@@ -5,9 +5,10 @@ import numbers
 import numpy as np
 import tensorflow as tf
 
+from tf_mopoe.checks import check_number
+from tf_mopoe.decoders import Decoder
+from tf_mopoe.encoders import GaussianEncoder
 from tf_mopoe.inputs import FLAG
-from tf_mopoe.layers.decoder import Decoder
-from tf_mopoe.layers.gaussian_encoder import GaussianEncoder
 
 
 def check_parts(encoders, decoders):
@@ -24,30 +25,54 @@ def check_parts(encoders, decoders):
     sizes = {name: encoder.latent_dim for name, encoder in encoders.items()}
     if len(set(sizes.values())) > 1:
         raise ValueError(f"All `encoders` must have the same latent_dim. Received: {sizes}")
-    kinds = {name: encoder.density for name, encoder in encoders.items()}
+    kinds = {name: encoder.family.name for name, encoder in encoders.items()}
     if len(set(kinds.values())) > 1:
         raise ValueError(f"All `encoders` must emit the same kind of distribution. Received: {kinds}")
 
 
-def weights_of(reconstruction_weights, decoders):
+def reconstruction_weights(given, decoders):
     """{name: float} from None, "dimension" or a dict."""
-    if reconstruction_weights is None:
+    if given is None:
         return dict.fromkeys(decoders, 1.0)
-    if reconstruction_weights == "dimension":
+    if given == "dimension":
         sizes = {name: decoder.likelihood.dimension(decoder.event_shape) for name, decoder in decoders.items()}
         return {name: max(sizes.values()) / size for name, size in sizes.items()}
-    if not isinstance(reconstruction_weights, dict) or set(reconstruction_weights) != set(decoders):
+    if not isinstance(given, dict) or set(given) != set(decoders):
         raise ValueError(
             f'`reconstruction_weights` must be None, "dimension" or a dict with a number for each of {list(decoders)}. '
-            f"Received: {reconstruction_weights!r}"
+            f"Received: {given!r}"
         )
-    for name, weight in reconstruction_weights.items():
+    for name, weight in given.items():
         if not isinstance(weight, numbers.Real) or not 0.0 <= weight < float("inf"):
             raise ValueError(f"reconstruction_weights[{name!r}] must be a number, 0 or more. Received: {weight!r}")
-    return {name: float(weight) for name, weight in reconstruction_weights.items()}
+    return {name: float(weight) for name, weight in given.items()}
 
 
-def refuse_labels(y, sample_weight):
+def checked_objective(objective):
+    if not callable(objective) or isinstance(objective, type):
+        raise ValueError(f"`objective` must be callable, such as objectives.ELBO(). Received: {objective!r}")
+    return objective
+
+
+def checked_private_beta(beta):
+    """The weight of the KL of private latent variables, or None for the objective's beta."""
+    return None if beta is None else check_number("private_beta", beta)
+
+
+def checked_temperature(temperature, names):
+    """A number, or {name: number} for all modalities with private latent variables; those not named: 1."""
+    if not isinstance(temperature, dict):
+        return check_number("private_temperature", temperature)
+    unknown = sorted(set(temperature) - set(names))
+    if unknown:
+        raise ValueError(
+            f"`private_temperature` must be a number, or a dict of the modalities with private latent variables, "
+            f"{list(names)}. Received: {unknown}"
+        )
+    return {n: check_number(f"private_temperature[{n!r}]", temperature.get(n, 1.0)) for n in names}
+
+
+def check_no_labels(y, sample_weight):
     for argument, value in (("y", y), ("sample_weight", sample_weight)):
         if value is not None:
             raise ValueError(
@@ -56,7 +81,7 @@ def refuse_labels(y, sample_weight):
             )
 
 
-def refuse_losses(given):
+def check_no_losses(given):
     if given:
         raise ValueError(
             "`compile` takes no losses or metrics: the model's `objective` is the loss, its terms are the metrics. "

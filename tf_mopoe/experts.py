@@ -1,112 +1,53 @@
-"""The Gaussian algebra of the library: products of experts for all subsets at once, and the KL of Gaussians.
+"""The experts of several modalities, side by side."""
 
-Experts are diagonal Gaussians, given as `loc` and `scale` of shape [B, M, D]. The prior is N(0, I) throughout.
-"""
+from typing import NamedTuple
 
 import tensorflow as tf
 
-
-def natural(loc, scale, available):
-    """Precision and precision-weighted loc of the experts, [B, M, D]; both 0 where a row has no expert.
-
-    Args:
-        loc, scale: [B, M, D]; positive scale. What is not available may be anything, NaN included.
-        available: bool [B, M].
-    """
-    present = available[:, :, None]  # [B, M, 1]
-    # `where` on both sides of the reciprocal: nothing of a missing expert reaches a value or a gradient.
-    precision = tf.where(present, tf.square(tf.math.reciprocal(tf.where(present, scale, 1.0))), 0.0)
-    return precision, precision * tf.where(present, loc, 0.0)
+from tf_mopoe.families import FAMILIES, Laplace, loc_and_scale, tfd
 
 
-def or_empty(prior, membership, available):
-    """The power of the prior in each product, 1 in those of no expert at all: [S] or [B, S] -> [B, S]."""
-    have = tf.cast(available, membership.dtype)  # [B, M]
-    per_row = len(membership.shape) == 3
-    members = tf.linalg.matvec(membership, have) if per_row else tf.matmul(have, membership, transpose_b=True)
-    return tf.where(members > 0.0, tf.cast(prior, members.dtype), 1.0)
+class Experts(NamedTuple):
+    """q(z | x[m]) of M modalities."""
+
+    names: tuple  # of the modalities, M
+    loc: tf.Tensor  # [B, M, D]
+    scale: tf.Tensor  # [B, M, D]; anything, as loc, where a row has no expert
+    available: tf.Tensor  # bool [B, M]
+    family: type  # of `tf_mopoe.families`
 
 
-def sums(precision, weighted, membership, prior):
-    """The sums over the members of each subset: total precision and weighted loc, [B, S, D].
-
-        total[s] = prior[s] + sum{ precision[m] : m in s };   weighted[s] = sum{ precision[m] * loc[m] : m in s }
+def stack_distributions(modalities, distributions, available=None):
+    """`Experts` of {name: distribution [B] x [D]}, in the order of `modalities`.
 
     Args:
-        precision, weighted: [B, M, D], as of `natural`.
-        membership: float [S, M] or [B, S, M].
-        prior: [B, S], as of `or_empty`.
+        modalities: names of all modalities, in order.
+        distributions: of some or all of them, `tfd.MultivariateNormalDiag` or `tfd.Independent(tfd.Laplace)`.
+        available: {name: bool [B]}; a modality that is not named is there for every row.
+
+    Raises:
+        ValueError: for an unknown modality, none at all, or experts of several latent sizes.
     """
-    return tf.matmul(membership, precision) + prior[..., None], tf.matmul(membership, weighted)
+    available = available or {}
+    unknown = sorted((set(distributions) | set(available)) - set(modalities))
+    if unknown or not distributions:
+        raise ValueError(
+            f"`experts` must hold one or more of the modalities {list(modalities)}. Received: {list(distributions)}"
+            + (f", in which {unknown} are unknown" if unknown else "")
+        )
+    sizes = {name: expert.event_shape[-1] for name, expert in distributions.items()}
+    if len(set(sizes.values())) > 1:
+        raise ValueError(f"All experts must have the same latent size. Received: {sizes}")
+    names = tuple(name for name in modalities if name in distributions)
+    pairs = [loc_and_scale(distributions[name]) for name in names]
+    loc, scale = (tf.stack([tf.cast(x, tf.float32) for x in part], axis=1) for part in zip(*pairs))
+    everywhere = tf.ones(tf.shape(loc)[:1], tf.bool)
+    flags = [tf.cast(available.get(name, everywhere), tf.bool) for name in names]
+    laplace = isinstance(getattr(distributions[names[0]], "distribution", None), tfd.Laplace)
+    return Experts(names, loc, scale, tf.stack(flags, axis=1), Laplace if laplace else FAMILIES["normal"])
 
 
-def products_of_experts(loc, scale, available, membership, prior):
-    """Normalised products of Gaussian experts, for every subset in one contraction.
-
-        precision[s] = prior[s] + sum{ 1 / scale[m]^2 : m in s }
-        loc[s]       = sum{ loc[m] / scale[m]^2 : m in s } / precision[s]
-
-    Experts that a row does not have are left out of its products; the product of no expert at all is the prior.
-    Reference: Hinton 2002; Wu & Goodman 2018, section 2.2; Sutter et al. 2021, eq. (5).
-
-    Args:
-        loc, scale: [B, M, D], finite; positive scale.
-        available: bool [B, M].
-        membership: float [S, M], or [B, S, M] for subsets of each row's own; 1 where expert m is in subset s.
-        prior: [S] or [B, S], 1 where the prior N(0, I) is one more expert of the product, else 0.
-
-    Returns:
-        loc, scale: [B, S, D].
-    """
-    membership = tf.convert_to_tensor(membership)
-    total, weighted = sums(*natural(loc, scale, available), membership, or_empty(prior, membership, available))
-    return weighted / total, tf.math.rsqrt(total)
-
-
-@tf.custom_gradient
-def mean_kl_of_products(precision, weighted, membership, prior, weights):
-    """sum{ weights[s] * KL( product of subset s || N(0, I) ) : s } in nats: [B].
-
-    The products are those of which `sums` takes the first four arguments; weights [B, S]. The same number as that of
-    `densities.Normal.kl_to_prior` of their loc and scale, but this is what all 2^M - 1 subsets cost in training: so the
-    gradient is found together with the value, a part of the subsets at a time, and nothing of size [B, S, D] is kept.
-    Membership gets no gradient.
-    """
-    values, by_precision, by_weighted = [], [], []
-    for part in parts(membership.shape[-2]):
-        own, share = membership[..., part, :], weights[:, part]
-        total, total_weighted = sums(precision, weighted, own, prior[:, part])
-        variance = 1.0 / total
-        loc = total_weighted * variance
-        squared = tf.square(loc)
-        moment = variance + squared
-        values.append(tf.matmul(share[:, None], moment + tf.math.log(total) - 1.0))  # [B, 1, D]
-        members = own * share[..., None]  # [B, s, M]
-        by_precision.append(tf.matmul(members, variance * (1.0 - moment - squared), transpose_a=True))
-        by_weighted.append(tf.matmul(members, variance * loc, transpose_a=True))
-    value = 0.5 * tf.reduce_sum(tf.add_n(values)[:, 0], axis=-1)
-    gradients = 0.5 * tf.add_n(by_precision), tf.add_n(by_weighted)
-
-    def gradient(upstream):
-        # Of prior and weights in one part: few read it, and a graph that does not never computes it.
-        total, total_weighted = sums(precision, weighted, membership, prior)
-        variance, squared = 1.0 / total, tf.square(total_weighted / total)
-        by_prior = weights * tf.reduce_sum(variance * (1.0 - variance - 2.0 * squared), axis=-1)
-        by_weights = tf.reduce_sum(variance + squared - 1.0 + tf.math.log(total), axis=-1)
-        half = 0.5 * upstream[:, None]
-        return *(upstream[:, None, None] * by for by in gradients), None, half * by_prior, half * by_weights
-
-    return value, gradient
-
-
-def parts(count, size=64, most=16):
-    """Slices that cut `count` subsets: of `size`, so that what is made of them stays in a cache, but not too many."""
-    size = max(size, -(-count // most))
-    return [slice(begin, begin + size) for begin in range(0, count, size)]
-
-
-def kl_between(loc, scale, other_loc, other_scale):
-    """KL( N(loc, scale^2) || N(other_loc, other_scale^2) ) in nats, summed over the last axis: [..., D] -> [...]."""
-    ratio = scale / other_scale
-    standard = (loc - other_loc) / other_scale
-    return 0.5 * tf.reduce_sum(tf.square(ratio) + tf.square(standard) - 1.0 - 2.0 * tf.math.log(ratio), axis=-1)
+def masked(experts):
+    """loc and scale [B, M, D], those of the standard density where a row has no expert."""
+    present = experts.available[..., None]
+    return tf.where(present, experts.loc, 0.0), tf.where(present, experts.scale, 1.0)

@@ -1,32 +1,32 @@
-"""The model: wires encoders, joint posterior, decoders and objective. It knows no data set, no disk and no plot."""
-
-import re
+"""The model: wires encoders, joint posterior, decoders, priors and objective. It knows no data set, no disk and no plot."""
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from tf_mopoe import arguments, sampling
+from tf_mopoe import arguments, construction
 from tf_mopoe import inputs as reading
+from tf_mopoe.batch import Batch, read
 from tf_mopoe.checks import check_count
-from tf_mopoe.layers import mixture_of_products
-from tf_mopoe.layers.decoder import weights_of_decoder
+from tf_mopoe.generative import Generative
+from tf_mopoe.marginal_likelihood import marginal_log_likelihood
+from tf_mopoe.network_losses import call_with_losses, weight_losses
 from tf_mopoe.objectives import ELBO
-from tf_mopoe.posterior import Encoded
-from tf_mopoe.private import Private
-from tf_mopoe.training import BoundTrained
+from tf_mopoe.posteriors import mixture_of_products
+from tf_mopoe.posteriors.posterior import Posterior, one_component
+from tf_mopoe.streams import as_stream
+from tf_mopoe.training import BoundModel
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
-class MultimodalVAE(BoundTrained):
+class MultimodalVAE(BoundModel):
     """A variational autoencoder of several modalities, any of which may be missing in any row.
 
     Inputs are dicts: `{name: x [B, E]}`, floating dtype, and optionally `has_<name>`, bool [B], False in the rows that
     lack the modality (which may hold anything there, NaN included). A modality that is not in the dict is missing for
-    all rows. Zeros stand in for missing rows, add nothing to any term and no gradient; a network whose rows see each
-    other in training (batch normalisation) does see those zeros.
+    all rows. A row never reaches the networks of a modality that it lacks, in training nor after: it adds nothing to any
+    term, gradient or batch statistic.
 
-    The model is built when it is made: the decoders tell the shape of each modality.
+    The model is built when it is made: the decoders say the shape of each modality.
 
     Args:
         encoders: {name: GaussianEncoder}, all with the same `latent_dim`. The names' order is that of the experts.
@@ -37,9 +37,18 @@ class MultimodalVAE(BoundTrained):
         objective: what is minimised, one of `tf_mopoe.objectives`; default `ELBO()`.
         reconstruction_weights: weight of each modality's reconstruction term. "dimension": the largest modality's number
             of variables over this one's (Sutter et al. 2021, appendix); None (default): all 1; or {name: float}.
-        private_beta: weight of the KL of private latent variables (`GaussianEncoder(private_dim=P)`) in the loss.
+        private_beta: weight of the KL of private latent variables (`GaussianEncoder(private_dim=P)`) in the loss. Default:
+            that of the objective for the KL of z.
         seed: int, of the draws in training and evaluation. Default: a new one, from Python's `random` (so that
             `keras.utils.set_random_seed` sets it).
+        prior: p(z), of `tf_mopoe.priors`. Default: `priors.Standard()`.
+        private_prior: p(w) of the private latent variables, one of `tf_mopoe.priors` (of which each modality gets a copy),
+            or {name: prior}. Default: `priors.Standard()`.
+        private_source: where the w of a modality comes from that a drawn z does not come from. "auxiliary" (default): a
+            narrow density around its prior's mean, of learned scale, so that nothing shared can hide in w. "own": its own
+            posterior, wherever a row has it; then w can carry what is shared, and coherence falls.
+        private_temperature: of the spread of the private latent variables that `translate` and `generate` draw from their
+            prior, from 0 (its mean: the most coherent) to 1 (default; the most varied); a number or {name: number}.
 
     Raises:
         ValueError: if encoders and decoders do not fit each other, or an argument is not one of the above.
@@ -52,71 +61,92 @@ class MultimodalVAE(BoundTrained):
         joint_posterior="mopoe",
         objective=None,
         reconstruction_weights=None,
-        private_beta=1.0,
+        private_beta=None,
         seed=None,
+        prior=None,
+        private_prior=None,
+        private_source="auxiliary",
+        private_temperature=1.0,
         **kwargs,
     ):
-        super().__init__(**{"autocast": False} | kwargs)
         arguments.check_parts(encoders, decoders)
+        objective = arguments.checked_objective(ELBO() if objective is None else objective)
+        base_seed = as_stream(seed).seed.numpy()
+        super().__init__(tuple(encoders), objective, base_seed, **{"autocast": False} | kwargs)
+        self.seed = int(base_seed[0]) if seed is None else int(seed)
         self.modalities = tuple(encoders)
-        self.encoders = dict(encoders)
-        self.decoders = dict(decoders)
+        self.encoders, self.decoders, self.objective = dict(encoders), dict(decoders), objective
         self.latent_dim = next(iter(encoders.values())).latent_dim
-        self.objective = ELBO() if objective is None else objective
-        if not callable(self.objective) or isinstance(self.objective, type):
-            raise ValueError(f"`objective` must be callable, such as objectives.ELBO(). Received: {objective!r}")
-        self.base_seed = sampling.as_seed(seed).numpy()
-        self.seed = int(self.base_seed[0]) if seed is None else int(seed)
+        self.private_dims = {name: encoder.private_dim for name, encoder in encoders.items() if encoder.private_dim}
+        self.family = next(iter(encoders.values())).family
         self.mixture = mixture_of_products.from_name(joint_posterior)
-        self.mixture.bind(self.modalities, next(iter(encoders.values())).density)
-        self.mixture.check_latent_dim(self.latent_dim)
-        self.private = Private({name: encoder.private_dim for name, encoder in encoders.items()}, private_beta)
-        self.build_parts()
+        self.mixture.bind(self.modalities, self.family, self.latent_dim)
+        objective.check(self.mixture)
+        self.event_shapes = construction.build_networks(self.encoders, self.decoders, self.latent_dim)
+        self.mixture.build_for(self.event_shapes, self.latent_dim)
+        self.prior = construction.shared_prior(prior, self)
+        self.private_prior, self.private_source = private_prior, private_source
+        self.private_priors = construction.private_priors(private_prior, self.private_dims, self.latent_dim)
+        self.auxiliary_priors = construction.auxiliary_priors(private_source, self.private_dims)
+        self.private_temperature = arguments.checked_temperature(private_temperature, self.private_dims)
+        self.private_beta = arguments.checked_private_beta(private_beta)
         self.reconstruction_weights = reconstruction_weights
-        self.term_weights = arguments.weights_of(reconstruction_weights, self.decoders)
-        self.make_metrics()
-
-    def build_parts(self):
-        self.event_shapes = {}
-        for part in ("encoder", "decoder"):
-            for name, layer in getattr(self, part + "s").items():
-                if re.fullmatch(r"(gaussian_en|de)coder(_\d+)?", layer.name):  # not a name that the user gave
-                    layer.name = f"{name}_{part}"
-        for name, decoder in self.decoders.items():
-            shape = (None, self.latent_dim + self.private.sizes[name])
-            try:
-                if not decoder.built:
-                    decoder.build(shape)
-            except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
-                raise ValueError(
-                    f"decoders[{name!r}] must take the latent variables, shared and private, shape {shape}. "
-                    f"Received: {error}"
-                ) from error
-            self.event_shapes[name] = decoder.event_shape
-        for name, encoder in self.encoders.items():
-            shape = (None, *self.event_shapes[name])
-            try:
-                if not encoder.built:
-                    encoder.build(shape)
-            except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
-                raise ValueError(
-                    f"encoders[{name!r}] must take what decoders[{name!r}] makes, shape {shape}. Received: {error}"
-                ) from error
-        self.mixture.build_for(self.event_shapes)
+        self.term_weights = arguments.reconstruction_weights(reconstruction_weights, self.decoders)
         self.built = True
 
     def build(self, input_shape=None):
-        """Nothing is left to do: all parts are built when the model is made."""
+        """No-op: all parts are built when the model is made."""
+
+    @property
+    def has_private(self):
+        """Whether any modality has private latent variables."""
+        return bool(self.private_dims)
+
+    @property
+    def generative(self):
+        """p, the generative side, of no batch yet: `Generative`."""
+        return Generative(
+            self.decoders, self.prior, self.private_priors, self.auxiliary_priors, self.term_weights, self.private_beta
+        )
 
     # ---- from inputs to distributions
 
-    def encode(self, inputs, training=False):
-        """The given modalities, `Encoded`: experts, who has them, their x with zeros where missing, private posteriors."""
+    def encode(self, inputs, training=False, seed=None):
+        """Return q, the `Posterior` of a dict of inputs: of the joint latent variables, of any subset, the private ones.
+
+        Args:
+            inputs: dict of one or more modalities, with or without flags.
+            training: whether the networks are in training mode.
+            seed: int or stream, of the subsets that the joint posterior draws, if it does. Default: fixed ones.
+        """
         reading.check(inputs, self.event_shapes)
-        x, available = reading.read(inputs, self.event_shapes)
-        pairs = {name: self.encoders[name].both(x[name], training=training) for name in x}
-        private = {name: own for name, (_, own) in pairs.items() if own is not None}
-        return Encoded({name: shared for name, (shared, _) in pairs.items()}, available, x, private)
+        batch = read(inputs, self.event_shapes)
+        experts, private, losses = {}, {}, []
+        for name in batch.names:
+            shared, own, loss = self.encode_modality(name, batch, training)
+            experts[name] = one_component(*shared, self.family, name)
+            if own:
+                private[name] = one_component(*own, construction.PRIVATE_FAMILY, name)
+            losses.append(loss)
+        stream = None if seed is None else as_stream(seed)
+        q = Posterior(self.mixture, batch, experts, private, stream, tf.convert_to_tensor(self.step), training)
+        q.losses += losses
+        return q
+
+    def encode_modality(self, name, batch, training):
+        """(loc, scale) [B, D] and [B, P] or (), those of the standard density in rows without x; and the losses, []."""
+        encoder = self.encoders[name]
+
+        def networks(x):
+            return call_with_losses(encoder, lambda: encoder.posteriors(x, training=training))
+
+        sizes = [self.latent_dim] + [encoder.private_dim] * (encoder.private_dim > 0)
+        empty = [(tf.zeros([0, size]), tf.zeros([0, size])) for size in sizes] + [()] * (2 - len(sizes))
+        pairs, loss = batch.on_available((name,), networks, batch.x[name], (tuple(empty), tf.zeros([])))
+        if name not in batch.complete:
+            has = batch.available[name][:, None]
+            pairs = [(pair[0], tf.where(has, pair[1], 1.0)) if pair else () for pair in pairs]
+        return *pairs, loss
 
     def decode(self, z, to=None, private=None):
         """The mean of p(x | z), z [B, D]: {name: [B, E]}, or one tensor if `to` names a modality.
@@ -124,12 +154,9 @@ class MultimodalVAE(BoundTrained):
         `private`: {name: w [B, P]} of the private latent variables; the prior's mean for those that are not named.
         """
         self.check_name("to", to)
-        w = {name: (private or {}).get(name) for name in self.modalities}
-        if to is None:
-            return {
-                name: decoder(self.private.join(name, z, w[name])).mean() for name, decoder in self.decoders.items()
-            }
-        return self.decoders[to](self.private.join(to, z, w[to])).mean()
+        names = self.modalities if to is None else (to,)
+        made = {name: self.generative.decode(name, z, (private or {}).get(name)).mean() for name in names}
+        return made if to is None else made[to]
 
     def joint_posterior(self, inputs, seed=None):
         """q(z | X), the mixture over the subsets of the modalities that are given: `tfd.Mixture`, [B] x [D].
@@ -141,7 +168,7 @@ class MultimodalVAE(BoundTrained):
             ValueError: for inputs that do not fit the model, a row that has nothing, NaN in a row that is present.
         """
         self.check_rows(inputs)
-        return self.mixture.components(*self.encode(inputs)[:3], seed=sampling.as_seed(seed)).distribution()
+        return self.encode(inputs, seed=as_stream(seed)).joint.distribution()
 
     def subset_posterior(self, inputs):
         """The product of all the experts that each row has: `tfd.MultivariateNormalDiag`, [B] x [D].
@@ -149,20 +176,21 @@ class MultimodalVAE(BoundTrained):
         The prior expert joins by the joint posterior's rule. Raises as `joint_posterior`.
         """
         self.check_rows(inputs)
-        return self.mixture.product(*self.encode(inputs)[:3])
+        return self.encode(inputs).subset().component(0)
 
     def call(self, inputs, training=False):
         """{name: mean of p(x | z) [B, E]} of every modality, z the mean of the subset posterior.
 
         (Of the joint posterior, where experts have no product: Laplace.)
         """
-        encoded = self.encode(inputs, training=training)
-        return self.decode(self.mixture.center(*encoded[:3]), private=self.private.means(encoded))
+        q = self.encode(inputs, training=training)
+        z = q.mean()
+        return self.decode(z, private=self.generative.mean_private(q, z))
 
     # ---- what it is used for
 
-    def translate(self, inputs, to=None, seed=None):
-        """Makes modalities from those that are given, through one sample z a row.
+    def translate(self, inputs, to=None, seed=None, private_temperature=None):
+        """Generate modalities conditioned on the given ones, using one latent sample per row.
 
         z is drawn from the joint posterior's largest components that the row can form: for "mopoe" and "mvae" the
         product of all it has, for "mmvae" one of its experts. Private latent variables come from a given modality's own
@@ -170,11 +198,12 @@ class MultimodalVAE(BoundTrained):
 
         Args:
             inputs: dict of one or more modalities, with or without flags.
-            to: name of the modality to make, or None (default) for all of them, the given ones included.
+            to: name of the modality to generate, or None (default) for all of them, the given ones included.
             seed: int; the same seed gives the same z. Default: a new one.
+            private_temperature: see `MultimodalVAE`. Default: the model's.
 
         Returns:
-            The mean of p(x | z): tensor [B, E], or {name: tensor} if `to` is None.
+            The mean of p(x | z) through that one z, not an average over z: tensor [B, E], or {name: tensor} if `to` is None.
 
         Raises:
             ValueError: for inputs that do not fit the model, a row that has nothing, NaN in a row that is present, or a
@@ -182,32 +211,50 @@ class MultimodalVAE(BoundTrained):
         """
         self.check_name("to", to)
         self.check_rows(inputs)
-        z, private = self.draw(self.encode(inputs), sampling.as_seed(seed))
+        z, private = self.sample_latents(self.encode(inputs), as_stream(seed), private_temperature)
         return self.decode(z, to, private)
 
-    def draw(self, encoded, seed):
-        """What `translate` decodes, of an `Encoded`: z [B, D], and {name: w [B, P]} of private latent variables."""
-        z = self.mixture.largest(*encoded[:3]).sample(seed)
-        return z, self.private.draw(encoded, tf.shape(z)[:1], seed)
+    def sample_latents(self, q, seed=None, private_temperature=None):
+        """Draw what `translate` decodes, of a `Posterior`: z [B, D], and {name: w [B, P]} of private latent variables."""
+        stream = as_stream(seed)
+        z = q.largest().sample(stream).z
+        return z, self.private_latents(q, z, stream, private_temperature)
 
-    def generate(self, num_samples, seed=None):
-        """Makes `num_samples` rows of every modality from the prior: {name: mean of p(x | z), [num_samples, E]}.
+    def private_latents(self, q, z, stream, temperature):
+        temperature = self.private_temperature if temperature is None else temperature
+        temperature = arguments.checked_temperature(temperature, self.private_dims)
+        return self.generative.infer_private(q, z, stream.child("private"), temperature)
+
+    def generate(self, num_samples, seed=None, sampler=None, private_temperature=None):
+        """Generate `num_samples` rows of every modality from the prior: {name: mean of p(x | z), [num_samples, E]}.
+
+        Args:
+            num_samples: positive integer.
+            seed: int; the same seed gives the same rows. Default: a new one.
+            sampler: function (num_samples, seed) -> z [num_samples, D] in place of the prior, such as
+                `evaluation.latent_mixture` returns.
+            private_temperature: see `MultimodalVAE`. Default: the model's.
 
         Raises:
             ValueError: unless `num_samples` is a positive integer and `seed` an integer or None.
         """
         check_count("num_samples", num_samples)
-        seed = sampling.as_seed(seed)
-        z = self.mixture.density.noise([num_samples, self.latent_dim], seed)
-        return self.decode(z, private=self.private.draw(NOTHING, [num_samples], seed))
+        stream = as_stream(seed)
+        z = None if sampler is None else tf.convert_to_tensor(sampler(num_samples, int(stream.seed[0])), tf.float32)
+        return self.generate_rows(num_samples, stream, z, private_temperature)
+
+    def generate_rows(self, rows, stream, z=None, private_temperature=None):
+        """As `generate`, for a number of rows that may be a tensor []; z [rows, D]: in place of the prior's."""
+        z = self.prior.sample(stream, [rows]) if z is None else z
+        return self.decode(z, private=self.private_latents(None, z, stream, private_temperature))
 
     def log_likelihood(self, inputs, num_samples=64, seed=None, given=None):
         """Importance-weighted estimate of log p(X) of what each row has, in nats: [B].
 
             log 1/K sum{ p(X | z[k]) p(z[k]) / q(z[k] | X) : k },   z[1..K] from q, stratified over its components
 
-        with the whole mixture's density in the denominator (Burda et al. 2016, eq. 8; Shi et al. 2019, eq. 3). Lower than
-        log p(X) in expectation, and closer with larger K. Reconstruction weights and beta play no part.
+        with the whole mixture's density in the denominator (Burda et al. 2016, eq. 8; Shi et al. 2019, eq. 3). A lower bound
+        in expectation that tightens with K. Reconstruction weights and beta play no part.
 
         Args:
             inputs: dict of one or more modalities, with or without flags.
@@ -226,54 +273,44 @@ class MultimodalVAE(BoundTrained):
         self.check_rows(inputs)
         if given is not None:
             arguments.check_given(given, inputs, [name for name in self.modalities if name in inputs])
-        encoded, seed = self.encode(inputs), sampling.as_seed(seed)
-        if given is None:
-            components = self.mixture.components(*encoded[:3], seed)
-        else:
-            components = self.mixture.largest(*encoded.of(given)[:3])
-            encoded = encoded._replace(private=encoded.of(given).private)
-        return self.importance_weighted(components, encoded, num_samples, seed)
+        stream = as_stream(seed)
+        q = self.encode(inputs, seed=stream)
+        p = self.generative.given(q.batch)
+        q = q if given is None else q.select(given)
+        posterior = q.joint if given is None else q.largest()
+        return marginal_log_likelihood(q, p, posterior, num_samples, stream)
 
-    def importance_weighted(self, components, encoded, num_samples, seed):
-        """`log_likelihood` [B] by K samples from `Components`, of what `encode` read; seed int32 [2]."""
-        z = components.samples(num_samples, seed)  # [K, B, D]
-        log_weights = []
-        sizes = parts_of(z)
-        for part, own_seed in zip(tf.split(z, sizes, axis=0), tf.unstack(tf.random.split(seed, len(sizes)))):
-            w = self.private.draw(encoded, tf.shape(part)[:-1], own_seed)  # part [k, B, D]
-            terms = self.log_likelihood_terms(part, encoded, w)
-            log_weight = components.prior_log_prob(part) - components.log_prob(part) + sum(terms.values())
-            log_weights.append(log_weight + self.private.log_ratio(encoded, w))
-        return tf.reduce_logsumexp(tf.concat(log_weights, axis=0), axis=0) - float(np.log(num_samples))
+    # ---- training
 
-    # ---- what objectives and estimates are made of
+    def loss_terms(self, inputs, stream, training=False):
+        """The objective's `LossTerms` [B] for a batch of inputs.
 
-    def log_likelihood_terms(self, z, encoded, private=None, training=False, frozen=False):
-        """{name: log p(x | z)}, [..., B] nats, of the modalities of `encoded`; 0 where a row does not have it.
-
-        Args:
-            z: [..., B, D]; the decoders see all leading axes as one.
-            encoded: `Encoded`, of which x and available are read.
-            private: {name: w [..., B, P]}.
-            frozen: whether gradients stop before the decoders' weights.
+        In the loss is also what the networks add to it: regularisers, and `add_loss` once per call of a network.
         """
-        terms = {}
-        shape = tf.shape(z)[:-1]
-        for name, x in encoded.x.items():
-            joined = self.private.join(name, z, (private or {}).get(name))
-            flat = tf.reshape(joined, [-1, joined.shape[-1]])
-            if len(z.shape) > 2:
-                x = tf.broadcast_to(x, tf.concat([shape, tf.shape(x)[1:]], axis=0))
-                x = tf.reshape(x, [-1, *self.event_shapes[name]])
-            have = tf.reshape(tf.broadcast_to(encoded.available[name], shape), [-1])
-            with weights_of_decoder(self.decoders[name], frozen):
-                likelihood = self.decoders[name](flat, training=training)
-            # The mean where x is missing: zero need not be in the support, and 0 * infinity is NaN in the gradient.
-            x = tf.where(reading.over(have, x), x, tf.stop_gradient(likelihood.mean()))
-            terms[name] = tf.reshape(tf.where(have, likelihood.log_prob(x), 0.0), shape)
-        return terms
+        stream = as_stream(stream)
+        q = self.encode(inputs, training=training, seed=stream)
+        p = self.generative.given(q.batch, training)
+        terms = self.objective(q, p, stream)
+        losses = [*q.losses, *p.losses, weight_losses(self)]
+        return terms._replace(loss=terms.loss + tf.add_n(losses))
+
+    def predict(self, x, *args, **kwargs):
+        """As `keras.Model.predict`: {name: reconstruction mean}, NumPy arrays [N, E], see `call`."""
+        if isinstance(x, dict):
+            self.check_rows(x)
+            reading.check_some(x)
+        return super().predict(x, *args, **kwargs)
 
     # ---- errors before the work
+
+    def check_inputs(self, x):
+        """Raise a ValueError for a dict of arrays that the model cannot be trained on."""
+        if isinstance(x, dict):
+            reading.check(x, self.event_shapes)
+            reading.check_some(x)
+            reading.check_values(x, self.event_shapes, every_row=False)
+            for name, rows in reading.present(x, self.event_shapes).items():
+                self.decoders[name].likelihood.check(name, rows)
 
     def check_rows(self, inputs):
         reading.check(inputs, self.event_shapes)
@@ -287,37 +324,8 @@ class MultimodalVAE(BoundTrained):
     # ---- configuration
 
     def get_config(self):
-        parts = ("encoders", "decoders")
-        return super().get_config() | {
-            **{
-                part: {n: keras.saving.serialize_keras_object(p) for n, p in getattr(self, part).items()}
-                for part in parts
-            },
-            "joint_posterior": keras.saving.serialize_keras_object(self.mixture),
-            "objective": keras.saving.serialize_keras_object(self.objective),
-            "reconstruction_weights": self.reconstruction_weights,
-            "private_beta": self.private.beta,
-            "seed": self.seed,
-        }
+        return super().get_config() | construction.config(self)
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        for part in ("encoders", "decoders"):
-            config[part] = {
-                name: keras.saving.deserialize_keras_object(layer, custom_objects)
-                for name, layer in config[part].items()
-            }
-        for part in ("joint_posterior", "objective"):
-            config[part] = keras.saving.deserialize_keras_object(config[part], custom_objects)
-        return cls(**config)
-
-
-NOTHING = Encoded({}, {}, {}, {})
-
-
-def parts_of(z, rows=4096):
-    """Sizes of the parts in which K samples are decoded, about `rows` rows at a time: z [K, B, D] -> ints summing to K."""
-    size = max(1, rows // max(1, z.shape[1] or rows))
-    whole, rest = divmod(z.shape[0], size)
-    return [size] * whole + [rest] * (rest > 0)
+        return cls(**construction.from_config(config, custom_objects))

@@ -75,11 +75,11 @@ def component_weights(membership, available):
 
     Returns:
         weights: [B, S], each row summing to 1.
-        formable: bool [B], False for the rows that can form none of the subsets.
+        is_available: bool [B], False for the rows that can form none of the subsets.
     """
     missing = tf.cast(tf.logical_not(available), membership.dtype)  # [B, M]
-    can_form = tf.cast(tf.equal(tf.matmul(missing, membership, transpose_b=True), 0.0), membership.dtype)  # [B, S]
-    count = tf.reduce_sum(can_form, axis=-1, keepdims=True)  # [B, 1]
-    formable = count[:, 0] > 0.0
+    complete = tf.cast(tf.equal(tf.matmul(missing, membership, transpose_b=True), 0.0), membership.dtype)  # [B, S]
+    count = tf.reduce_sum(complete, axis=-1, keepdims=True)  # [B, 1]
+    is_available = count[:, 0] > 0.0
     first = tf.one_hot(0, membership.shape[0], dtype=membership.dtype)  # [S]
-    return tf.where(formable[:, None], can_form / tf.maximum(count, 1.0), first), formable
+    return tf.where(is_available[:, None], complete / tf.maximum(count, 1.0), first), is_available

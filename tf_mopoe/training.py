@@ -1,151 +1,131 @@
-"""Training and evaluation by Keras of a model that has a bound: steps, metrics, and `fit` with its checks."""
+"""Training and evaluation by Keras of a model whose loss is a bound: steps, metrics, and `fit` with its checks."""
 
 import keras
 import tensorflow as tf
 
 from tf_mopoe import arguments
-from tf_mopoe import inputs as reading
-from tf_mopoe.posterior import Posterior
+from tf_mopoe.inputs import FLAG
+from tf_mopoe.streams import Stream
 
 
-class BoundTrained(keras.Model):
-    """What `MultimodalVAE` has of Keras' training: its objective's bound is the loss, its terms are the metrics.
+class BoundModel(keras.Model):
+    """A Keras model that is trained by a bound. A subclass has
 
-    A subclass calls `make_metrics` in its constructor, and has `modalities`, `decoders`, `event_shapes`, `objective`,
-    `mixture`, `private`, `term_weights`, `base_seed`, `encode` and `log_likelihood_terms`.
+        loss_terms(inputs, stream, training) -> LossTerms
+        check_inputs(x), which raises a ValueError for a dict of arrays that it cannot be trained on
+
+    Args:
+        modalities: names of what is reconstructed, for the metrics.
+        objective: an `Objective`, for the metrics.
+        seed: int32 [2], of all draws in training and evaluation.
     """
 
-    def make_metrics(self):
+    def __init__(self, modalities, objective, seed, **kwargs):
+        super().__init__(**kwargs)
+        # Steps that were taken, apart from the optimizer's: it counts updates, and starts again when compiled again.
+        self.step = self.add_weight(
+            name="step",
+            shape=(),
+            dtype="int64",
+            initializer="zeros",
+            trainable=False,
+            aggregation="only_first_replica",
+        )
+        self.base_seed = seed
         self.loss_metric = keras.metrics.Mean(name="loss")
-        self.reconstruction_metrics = {
-            name: keras.metrics.Mean(name=f"reconstruction_{name}") for name in self.modalities
-        }
-        self.kl_metric = keras.metrics.Mean(name="kl")
-        self.private_metrics = [keras.metrics.Mean(name="private_kl")] if self.private else []
+        self.reconstruction_metrics = {name: keras.metrics.Mean(name=f"reconstruction_{name}") for name in modalities}
+        self.term_metrics = [keras.metrics.Mean(name=name) for name in ("kl", "private_kl", "elbo")]
+        self.extra_metrics = [keras.metrics.Mean(name=name) for name in objective.extra_metrics]
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        """Nothing to do, as in `build`; under a strategy Keras' own adds up a batch over the replicas, and fails on bool."""
+        """No-op: the model is already built. Keras' version sums a batch over replicas, which fails for bool masks."""
+
+    def load_own_variables(self, store):
+        """As Keras', for files of version 0.1 too, which do not have the step."""
+        if len(store.keys()):
+            super().load_own_variables(store)
 
     # ---- steps
-
-    def bound(self, inputs, seed, training=False):
-        """The objective's `Terms` [B] for a batch of inputs.
-
-        In the loss are the KL of private latent variables, and what the networks add to it, regularisers and `add_loss`.
-        """
-        return self.bound_and_private_kl(inputs, seed, training)[0]
-
-    def bound_and_private_kl(self, inputs, seed, training=False):
-        """`bound`, and the KL of private latent variables in it, before `private_beta`: [B], or None without any."""
-        self._clear_losses()  # those of an earlier step's networks
-        encoded = self.encode(inputs, training=training)
-
-        def log_likelihood(z, rows=None, frozen=False):
-            batch = encoded if rows is None else encoded.permuted(rows, self.mixture.density)
-            # One w for all samples of a row: w's KL is outside of the bound of these, and would not pay for several.
-            private = self.private.draw(batch, tf.shape(z)[-2:-1], seed)
-            return self.log_likelihood_terms(z, batch, private, training, frozen)
-
-        step = self.optimizer.iterations if getattr(self, "optimizer", None) else 0
-        q = Posterior(self.mixture, encoded, seed, step, training)
-        terms = self.objective(q, log_likelihood, self.term_weights, seed)
-        if self.losses:
-            terms = terms._replace(loss=terms.loss + tf.add_n([tf.cast(loss, tf.float32) for loss in self.losses]))
-        if not self.private:
-            return terms, None
-        kl = self.private.kl(encoded)
-        return terms._replace(loss=terms.loss + self.private.beta * kl), kl
 
     def train_step(self, data):
         inputs = unpack(data)
         with tf.GradientTape() as tape:
-            seed = self.step_seed(self.optimizer.iterations)
-            terms, private_kl = self.bound_and_private_kl(inputs, seed, training=True)
+            terms = self.loss_terms(inputs, self.stream("training", self.step), training=True)
             loss = mean_loss(terms.loss)
             # Keras' optimizers sum the gradients of the replicas.
             scaled = self.optimizer.scale_loss(loss / tf.distribute.get_strategy().num_replicas_in_sync)
         variables = self.trainable_variables
-        # Zeros, not None, for the networks of a modality that is not given: then it equals one that is masked.
+        # Zero (not None) gradients for unused networks, so that an absent modality behaves like a masked one.
         gradients = tape.gradient(
             scaled, [variable.value for variable in variables], unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
         self.optimizer.apply_gradients(zip(gradients, variables))
-        return self.update_metrics(terms, private_kl)
+        self.step.assign_add(1)
+        return self.update_metrics(inputs, terms)
 
     def test_step(self, data):
         inputs = unpack(data)
-        # The rows seen so far number the batch: every batch has its own draws, every evaluation the same.
-        return self.update_metrics(*self.bound_and_private_kl(inputs, self.step_seed(self.loss_metric.count + 1.0)))
+        # The rows seen so far number the batch: every batch has other draws, every evaluation the same.
+        return self.update_metrics(inputs, self.loss_terms(inputs, self.stream("evaluation", self.loss_metric.count)))
 
-    def step_seed(self, step):
-        """A seed of its own for each step and replica, from the model's: int32 [2]."""
+    def stream(self, name, number):
+        """The stream of a step of training or a batch of evaluation, another one on each replica."""
         context = tf.distribute.get_replica_context()
-        replica = context.replica_id_in_sync_group if context else 0
-        seed = tf.random.fold_in(tf.constant(self.base_seed), tf.cast(step, tf.int32))
-        return tf.random.fold_in(seed, replica)
+        stream = Stream(tf.constant(self.base_seed)).child(name).child(tf.convert_to_tensor(number))
+        return stream.child(context.replica_id_in_sync_group if context else 0)
 
-    def update_metrics(self, terms, private_kl=None):
+    def update_metrics(self, inputs, terms):
+        """Add a batch to the metrics: means over the rows, those of a modality's term over the rows that have it."""
         self.loss_metric.update_state(terms.loss)
-        self.kl_metric.update_state(terms.kl)
-        for metric in self.private_metrics:
-            metric.update_state(private_kl)
-        for name, metric in self.reconstruction_metrics.items():
-            metric.update_state(terms.reconstruction.get(name, tf.zeros_like(terms.kl)))
+        for metric, values in zip(self.term_metrics, (terms.kl, terms.private_kl, terms.elbo)):
+            metric.update_state(values)
+        for metric in self.extra_metrics:
+            metric.update_state(terms.extra[metric.name])
+        for name, values in terms.reconstruction.items():
+            self.reconstruction_metrics[name].update_state(values, sample_weight=inputs.get(FLAG + name))
         return self.get_metrics_result()
 
     @property
     def metrics(self):
-        return [self.loss_metric, *self.reconstruction_metrics.values(), self.kl_metric, *self.private_metrics]
+        kl, private_kl, elbo = self.term_metrics
+        private = [private_kl] if self.has_private else []
+        return [self.loss_metric, *self.reconstruction_metrics.values(), kl, *private, *self.extra_metrics, elbo]
 
     # ---- Keras' methods, with errors before the work
 
     def compile(self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, weighted_metrics=None, **kwargs):
         """As `keras.Model.compile`, of an optimizer: the objective is the loss, and its terms are the metrics."""
         given = {"loss": loss, "loss_weights": loss_weights, "metrics": metrics, "weighted_metrics": weighted_metrics}
-        arguments.refuse_losses({name: value for name, value in given.items() if value is not None})
+        arguments.check_no_losses({name: value for name, value in given.items() if value is not None})
         super().compile(optimizer, **kwargs)
 
     def compile_from_config(self, config):
-        """Keras' own, which it leaves to the models that have a `compile` of their own."""
+        """As Keras', which it leaves to the models that have a `compile` of their own."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
     def fit(self, x=None, y=None, *args, **kwargs):
         """As `keras.Model.fit`; `x` is a dict of arrays or a data set of such dicts, and there is no `y`."""
-        arguments.refuse_labels(y, kwargs.get("sample_weight"))
-        self.check_arrays(x)
-        self.check_arrays(kwargs.get("validation_data"))
+        arguments.check_no_labels(y, kwargs.get("sample_weight"))
+        self.check_inputs(x)
+        self.check_inputs(kwargs.get("validation_data"))
         if getattr(self, "optimizer", None) and not self.optimizer.built:
-            with self.distribute_strategy.scope():  # a step that makes variables is traced twice
+            with self.distribute_strategy.scope():
+                # Create optimizer slots before tracing; otherwise the step is traced twice.
                 self.optimizer.build(self.trainable_variables)
         return super().fit(x, y, *args, **kwargs)
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
         """As `keras.Model.evaluate`; `x` is a dict of arrays or a data set of such dicts, and there is no `y`."""
-        arguments.refuse_labels(y, kwargs.get("sample_weight"))
-        self.check_arrays(x)
+        arguments.check_no_labels(y, kwargs.get("sample_weight"))
+        self.check_inputs(x)
         return super().evaluate(x, y, *args, **kwargs)
-
-    def predict(self, x, *args, **kwargs):
-        """As `keras.Model.predict`: {name: reconstruction mean}, NumPy arrays [N, E], see `call`."""
-        if isinstance(x, dict):
-            self.check_rows(x)
-            reading.check_some(x)
-        return super().predict(x, *args, **kwargs)
-
-    def check_arrays(self, x):
-        if isinstance(x, dict):
-            reading.check(x, self.event_shapes)
-            reading.check_some(x)
-            reading.check_values(x, self.event_shapes, every_row=False)
-            for name, rows in reading.present(x, self.event_shapes).items():
-                self.decoders[name].likelihood.check(name, rows)
 
 
 def unpack(data):
     """The inputs of what `fit` hands to a step."""
     inputs, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-    arguments.refuse_labels(y, sample_weight)
+    arguments.check_no_labels(y, sample_weight)
     return inputs
 
 

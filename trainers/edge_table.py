@@ -13,7 +13,6 @@ import time
 
 import keras
 import numpy as np
-import tensorflow_probability as tfp
 from absl import app, flags
 
 from tf_mopoe import evaluation, export
@@ -66,14 +65,19 @@ def rows_of(experiment, split):
 
 
 class OnDevice:
-    """What a model asks of an encoder, by its .tflite file: x [B, E] -> `tfd.MultivariateNormalDiag`, none private."""
+    """An encoder without private latent variables, by its .tflite file, as far as `MultimodalVAE.encode` uses one."""
+
+    private_dim, trainable_weights, losses = 0, (), ()
 
     def __init__(self, file, name):
         self.encode, self.name = runner(file), name
 
-    def both(self, x, training=False):
+    def posteriors(self, x, training=False):
         made = self.encode(**{self.name: np.asarray(x)})
-        return tfp.distributions.MultivariateNormalDiag(made["loc"], made["scale"]), None
+        return (made["loc"], made["scale"]), ()
+
+    def _clear_losses(self):
+        """No-op: there are none."""
 
 
 def runner(file):

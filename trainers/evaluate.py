@@ -148,7 +148,7 @@ def draw(model, inputs, labels, experiment, metrics, out):
     }
     figures.by_number_given(lines, out / "by_number_given.png")
     some = {name: x[:1500] for name, x in inputs.items()}
-    means = model.mixture.center(*model.encode(some)[:3])  # Laplace experts have no product
+    means = model.encode(some).mean()
     figures.latent(means.numpy(), labels[:1500], out / "latent.png", seed=FLAGS.seed)
     columns = [np.flatnonzero(labels == label)[0] for label in np.unique(labels)]  # a row of each class
     shown = {name: x[columns] for name, x in inputs.items()}

@@ -7,7 +7,7 @@ import functools
 from typing import NamedTuple
 
 from tf_mopoe import objectives as of
-from tf_mopoe.layers import GaussianEncoder, LaplaceEncoder, MixtureOfProducts
+from tf_mopoe import GaussianEncoder, LaplaceEncoder, MixtureOfProducts
 
 
 class Method(NamedTuple):

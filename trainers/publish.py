@@ -85,7 +85,7 @@ def write_example(model, experiment, seed, path):
     arrays = {f"x_{name}": x for name, x in inputs.items()}
     for name in model.modalities:
         given = {name: inputs[name]}
-        arrays[f"loc_{name}"] = model.mixture.center(*model.encode(given)[:3]).numpy()
+        arrays[f"loc_{name}"] = model.encode(given).mean().numpy()
         arrays |= {f"{name}_to_{other}": x.numpy() for other, x in model.translate(given, seed=1).items()}
     write_aside(path, lambda aside: np.savez_compressed(aside, **arrays))
 

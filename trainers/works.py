@@ -93,8 +93,7 @@ def joint(model):
     """All components of the joint posterior, from all modalities."""
 
     def posterior(inputs):
-        q = model.joint_posterior(inputs)
-        return q.cat.probs, [(component.loc, component.stddev()) for component in q.components]
+        return model.encode(inputs).joint.parameters()
 
     return {"joint": compiled(posterior, model)}
 

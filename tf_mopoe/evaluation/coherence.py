@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from tf_mopoe import sampling
 from tf_mopoe.evaluation import subset_latents
 from tf_mopoe.evaluation.classifiers import check_labels, read_label
 
@@ -48,8 +47,8 @@ def conditional_coherence(model, inputs, labels, classifiers, sizes=None, batch_
     }
     subsets = [given for given in targets if targets[given]]
     right = {(given, target): 0 for given in subsets for target in targets[given]}
-    for rows, given, encoded in subset_latents.every_subset(model, inputs, subsets, batch_size, progress):
-        z, private = model.draw(encoded, sampling.as_seed(seed + rows.start))
+    for rows, given, q in subset_latents.every_subset(model, inputs, subsets, batch_size, progress):
+        z, private = model.sample_latents(q, seed + rows.start)
         for target in targets[given]:
             correct = read_label(classifiers[target], model.decode(z, target, private)) == labels[rows]
             right[given, target] += int(correct.sum())

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 
 from tf_mopoe import inputs as reading
-from tf_mopoe.densities import Normal, loc_and_scale
+from tf_mopoe.families import Normal
 
 
 def expert_conflict(model, inputs, batch_size=1000):
@@ -30,20 +30,20 @@ def expert_conflict(model, inputs, batch_size=1000):
     Raises:
         ValueError: for inputs that do not fit the model, or experts that are not Gaussian.
     """
-    if model.mixture.density is not Normal:
-        raise ValueError(f"`model` must have Gaussian experts. Received: {model.mixture.density.name} ones")
+    if model.family is not Normal:
+        raise ValueError(f"`model` must have Gaussian experts. Received: {model.family.name} ones")
     model.check_rows(inputs)
     rows = len(next(x for key, x in inputs.items() if not key.startswith(reading.FLAG)))
     parts = []
     for start in range(0, rows, batch_size):
-        encoded = model.encode({key: x[start : start + batch_size] for key, x in inputs.items()})
-        experts = {name: natural(*loc_and_scale(q)) for name, q in encoded.experts.items()}
+        q = model.encode({key: x[start : start + batch_size] for key, x in inputs.items()})
+        experts = {name: natural(expert.loc[:, 0], expert.scale[:, 0]) for name, expert in q.experts.items()}
         total, count = 0.0, 0.0
         for a, b in itertools.combinations(experts, 2):
-            both = np.asarray(encoded.available[a] & encoded.available[b])
+            both = np.asarray(q.available[a] & q.available[b])
             total = total + np.where(both, between(experts[a], experts[b]), 0.0)
             count = count + both
-        count = np.broadcast_to(count, len(encoded.available[next(iter(experts))]))
+        count = np.broadcast_to(count, len(q.available[next(iter(experts))]))
         parts.append(np.where(count > 0, total / np.maximum(count, 1.0), np.nan))
     return np.concatenate(parts)
 

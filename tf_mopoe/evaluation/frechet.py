@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from tf_mopoe import sampling
 from tf_mopoe.evaluation import subset_latents
 
 
@@ -56,8 +55,8 @@ def frechet_distances(model, inputs, features, num_samples=None, batch_size=1000
     singles = [given for given in subset_latents.subsets_of(model.modalities, sizes=[1]) if set(targets) - set(given)]
     made = {("prior", target): [] for target in targets}
     made |= {(given, target): [] for given in singles for target in targets if target not in given}
-    for rows, given, encoded in subset_latents.every_subset(model, inputs, singles, batch_size, progress):
-        z, private = model.draw(encoded, sampling.as_seed(seed + rows.start))
+    for rows, given, q in subset_latents.every_subset(model, inputs, singles, batch_size, progress):
+        z, private = model.sample_latents(q, seed + rows.start)
         for target in targets:
             if target not in given:
                 made[given, target].append(features[target](model.decode(z, target, private)))

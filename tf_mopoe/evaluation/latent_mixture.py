@@ -34,7 +34,7 @@ def latent_mixture(model, inputs, num_components=10, covariance="full", seed=0, 
     except ImportError as error:
         raise ImportError("latent_mixture needs scikit-learn (pip install tf_mopoe[eval])") from error
     batches = list(subset_latents.encoded(model, inputs, batch_size))
-    loc = subset_latents.locations(model, batches, model.modalities, seed).astype(np.float64)
+    loc = subset_latents.locations(batches, model.modalities, seed).astype(np.float64)
     mixture = GaussianMixture(num_components, covariance_type=covariance, max_iter=500, random_state=seed).fit(loc)
     roots = [
         np.linalg.cholesky(matrix) if covariance == "full" else np.diag(np.sqrt(matrix))

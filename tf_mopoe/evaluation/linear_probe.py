@@ -47,8 +47,8 @@ def linear_accuracy(
     for given in subset_latents.tracked(subsets, len(subsets), progress):
         # The same optimum as the official lbfgs; ten or so steps also where that one needs hundreds.
         probe = LogisticRegression(solver="newton-cg", max_iter=1000)
-        probe.fit(subset_latents.locations(model, train, given, seed).astype(np.float64), train_labels[rows])
-        accuracy[given] = float(probe.score(subset_latents.locations(model, test, given, seed), test_labels))
+        probe.fit(subset_latents.locations(train, given, seed).astype(np.float64), train_labels[rows])
+        accuracy[given] = float(probe.score(subset_latents.locations(test, given, seed), test_labels))
     return accuracy
 
 

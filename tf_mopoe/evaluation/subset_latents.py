@@ -3,10 +3,9 @@
 import itertools
 
 import numpy as np
-import tensorflow as tf
 
-from tf_mopoe import sampling
 from tf_mopoe.inputs import FLAG
+from tf_mopoe.streams import as_stream
 
 
 def subsets_of(names, sizes=None):
@@ -28,7 +27,7 @@ def complete(model, inputs):
 
 
 def encoded(model, inputs, batch_size):
-    """Yields (rows, `Encoded`) of every batch of complete rows, `rows` a slice."""
+    """Yields (rows, `Posterior`) of every batch of complete rows, `rows` a slice."""
     inputs = complete(model, inputs)
     for start in range(0, len(next(iter(inputs.values()))), batch_size):
         rows = slice(start, start + batch_size)
@@ -38,12 +37,12 @@ def encoded(model, inputs, batch_size):
 
 
 def every_subset(model, inputs, subsets, batch_size, progress=None):
-    """Yields (rows, given, `Encoded` of the given) for every batch and, in each, every one of the `subsets`."""
+    """Yields (rows, given, `Posterior` of the given) for every batch and, in each, every one of the `subsets`."""
     rows = len(next(iter(complete(model, inputs).values())))
     total = -(-rows // batch_size) * len(subsets)
     parts = ((batch, given) for batch in encoded(model, inputs, batch_size) for given in subsets)
     for (rows, batch), given in tracked(parts, total, progress):
-        yield rows, given, batch.of(given)
+        yield rows, given, batch.select(given)
 
 
 def tracked(parts, total, progress=None):
@@ -54,16 +53,14 @@ def tracked(parts, total, progress=None):
             progress(done, total)
 
 
-def location(model, encoded, seed):
-    """The mean of the Gaussian from which `model.draw` draws: NumPy [B, D].
+def location(q, seed):
+    """The mean of the Gaussian from which `model.sample_latents` draws: NumPy [B, D].
 
     Where the distribution is a mixture ("mmvae" with several given), that of the component drawn for the row.
     """
-    components = model.mixture.largest(*encoded[:3])
-    index_seed, _ = tf.unstack(tf.random.split(sampling.as_seed(seed), 2))
-    return components.chosen(sampling.stratified(components.weights, index_seed))[0].numpy()
+    return q.largest().sample(as_stream(seed)).loc.numpy()
 
 
-def locations(model, batches, given, seed):
+def locations(batches, given, seed):
     """`location` of all rows, from a list of what `encoded` yields: [N, D]."""
-    return np.concatenate([location(model, batch.of(given), seed + rows.start) for rows, batch in batches])
+    return np.concatenate([location(q.select(given), seed + rows.start) for rows, q in batches])

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_mopoe.densities import loc_and_scale
+from tf_mopoe.families import bounded, loc_and_scale
 
 # The largest error of a converted file on a few rows, as a share of what the encoder gives there (both as roots of mean
 # squares). What passes may still be of little use with "int8": measure it (docs/edge.md).
@@ -63,7 +63,7 @@ def convert(encoder, name, shape, quantization, rows):
     def encode(x):
         features = encoder.features(x, training=False)
         # The same as exp. The int8 converter would put that into 8 bits too, and round a small scale to 0.
-        scale = tf.pow(math.e, 0.5 * encoder.log_variance_head(features))
+        scale = tf.pow(math.e, 0.5 * bounded(encoder.log_variance_head(features)))
         return {"loc": encoder.loc_head(features), "scale": scale}
 
     archive = keras.export.ExportArchive()

@@ -179,7 +179,7 @@ def readme(name, model, num_samples, signatures):
             ": subsets of what the row has, drawn by the same numbers for every row",
         )
     else:
-        subsets = layer.formable_subsets(model.modalities)
+        subsets = layer.available_subsets(model.modalities)
         size, components = len(subsets), ", in order: " + ", ".join(f"({' and '.join(subset)})" for subset in subsets)
     columns = [f'    "{n}": np.zeros({[2, *shape]}, np.float32),' for n, shape in model.event_shapes.items()]
     columns += [f'    "{FLAG}{n}": np.array({[n == names[0]] * 2}),' for n in names]
@@ -191,7 +191,7 @@ def readme(name, model, num_samples, signatures):
         "K": num_samples,
         "parts": ", ".join(f"`{part}`" for part, _ in parts),
         "fused": f"`loc`, `scale` [B, {latent}], " if "encode" in signatures else "",
-        "private": ", private latent variables from their prior" if model.private else "",
+        "private": ", private latent variables from their prior" if model.has_private else "",
     }
     return README.format(
         name=name,

@@ -1,13 +1,13 @@
-"""The signatures of an export: functions of flat, named tensors with a leading batch axis, each row for itself."""
+"""The signatures of an export: the model's methods on flat, named tensors, each row computed independently."""
 
 import re
 
 import tensorflow as tf
 
 from tf_mopoe import inputs as reading
-from tf_mopoe.densities import Normal, loc_and_scale
-from tf_mopoe.export import row_draws
-from tf_mopoe.posterior import Encoded
+from tf_mopoe.batch import Batch
+from tf_mopoe.posteriors.posterior import Posterior, one_component
+from tf_mopoe.streams import RowStream
 
 TAKEN = ("seed", "loc", "scale")  # names of other inputs and outputs
 
@@ -37,60 +37,37 @@ def signatures(model, num_samples):
     ]
     seed = tf.TensorSpec([None, 2], tf.int32, name="seed")
     rows, experts = values + flags, parts + flags
-    density = model.mixture.density
-    has_product = density is Normal or len(model.modalities) == 1
+    has_product = model.mixture.has_product(model.modalities)
 
-    def posterior(encoded):
-        product = model.mixture.whole(*encoded[:3])
+    def posterior(q):
+        product = q.subset()
         return {"loc": product.loc[:, 0], "scale": product.scale[:, 0]}
 
-    def decode(z, private):
+    def shaped(made):
         # A likelihood's mean may have lost a static size, such as one channel.
-        made = model.decode(z, private=private)
         return {name: tf.ensure_shape(x, (None, *model.event_shapes[name])) for name, x in made.items()}
-
-    def translations(encoded, seed):
-        z = row_draws.sample(model.mixture.largest(*encoded[:3]), seed)
-        return decode(z, row_draws.private(model, encoded, seed))
 
     def encode(*tensors):
         return posterior(model.encode(named(rows, tensors)))
 
     def joint_posterior(*tensors):  # subsets that are drawn are the same for every row
-        return model.mixture.components(*model.encode(named(rows, tensors))[:3]).parameters()
+        return model.encode(named(rows, tensors)).joint.parameters()
 
     def translate(*tensors):
-        return translations(model.encode(named(rows, tensors[:-1])), tensors[-1])
+        return shaped(model.translate(named(rows, tensors[:-1]), seed=RowStream(tensors[-1])))
 
     def generate(seed):
-        nothing = Encoded({}, {}, {}, {})
-        z = row_draws.noise(seed, model.latent_dim, density)
-        return decode(z, row_draws.private(model, nothing, seed))
+        return shaped(model.generate_rows(tf.shape(seed)[0], RowStream(seed)))
 
     def fuse(*tensors):
         given = named(experts, tensors[:-1])
-        available = {name: given[reading.FLAG + name] for name in model.modalities}
-        q = {
-            name: expert(given[f"loc_{name}"], given[f"scale_{name}"], available[name], density)
-            for name in model.modalities
-        }
-        encoded = Encoded(q, available, {}, {})
-        made = translations(encoded, tensors[-1])
-        return posterior(encoded) | made if has_product else made
+        q = of_experts(model, given)
+        z, private = model.sample_latents(q, RowStream(tensors[-1]))
+        made = shaped(model.decode(z, private=private))
+        return posterior(q) | made if has_product else made
 
     def log_likelihood(*tensors):
-        encoded = model.encode(named(rows, tensors[:-1]))
-        kept = encoded._replace(experts=parameters(encoded.experts), private=parameters(encoded.private))
-
-        def of_one(row):
-            one, seed = tf.nest.map_structure(lambda t: t[None], row)
-            experts, private = distributions(one.experts, density), distributions(one.private, Normal)
-            components = model.mixture.components(experts, one.available, one.x, seed[0])
-            return model.importance_weighted(components, one._replace(private=private), num_samples, seed[0])[0]
-
-        # Row by row: never more than K rows are decoded at once, however many come.
-        spec = tf.TensorSpec([], tf.float32)
-        nats = tf.map_fn(of_one, (kept, tensors[-1]), fn_output_signature=spec, parallel_iterations=1)
+        nats = model.log_likelihood(named(rows, tensors[:-1]), num_samples, RowStream(tensors[-1]))
         return {"log_likelihood": nats}
 
     result = {
@@ -106,15 +83,6 @@ def signatures(model, num_samples):
     return {name: signature for name, signature in result.items() if name not in absent}
 
 
-def parameters(experts):
-    """{name: distribution} -> {name: (loc, scale)}, which `tf.map_fn` can take apart."""
-    return {name: loc_and_scale(q) for name, q in experts.items()}
-
-
-def distributions(pairs, density):
-    return {name: density.distribution(*pair) for name, pair in pairs.items()}
-
-
 def check_names(modalities):
     for name in modalities:
         if name in TAKEN or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
@@ -128,7 +96,12 @@ def named(specs, tensors):
     return {spec.name: tensor for spec, tensor in zip(specs, tensors)}
 
 
-def expert(loc, scale, available, density):
-    """The expert of a modality, the prior in the rows that lack it, whatever they hold: [B] x [D]."""
-    loc = tf.where(available[:, None], loc, 0.0)
-    return density.distribution(loc, tf.where(available[:, None], scale, 1.0))
+def of_experts(model, given):
+    """The `Posterior` of loc_<name> and scale_<name> [B, D] and flags; the prior in rows that lack a modality."""
+    available = {name: given[reading.FLAG + name] for name in model.modalities}
+    experts = {}
+    for name in model.modalities:
+        has = available[name][:, None]
+        loc, scale = tf.where(has, given[f"loc_{name}"], 0.0), tf.where(has, given[f"scale_{name}"], 1.0)
+        experts[name] = one_component(loc, scale, model.family, name)
+    return Posterior(model.mixture, Batch({}, available, frozenset()), experts, {})

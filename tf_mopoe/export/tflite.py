@@ -8,7 +8,7 @@ import numpy as np
 
 import tf_mopoe
 from tf_mopoe import inputs as reading
-from tf_mopoe.densities import Normal
+from tf_mopoe.families import Normal
 from tf_mopoe.export import encoder_file, fusion
 from tf_mopoe.export.signatures import check_names
 
@@ -84,7 +84,7 @@ def representative_rows(model, quantization, representative):
 def card(model, name, quantization, rows):
     """What the .json says; of "fusion" None where the product of the experts is not the model's posterior."""
     layer = model.mixture
-    fuses = layer.density is Normal and not layer.reads_inputs
+    fuses = layer.family is Normal and not layer.reads_inputs
     return {
         "modality": name,
         "signature": "encode",
@@ -95,10 +95,10 @@ def card(model, name, quantization, rows):
             "range": None if rows is None else [float(rows.min()), float(rows.max())],
         },
         "outputs": {key: [None, model.latent_dim] for key in ("loc", "scale")},
-        "density": layer.density.name,
+        "density": layer.family.name,
         "latent_dim": model.latent_dim,
         "quantization": quantization,
-        "fusion": {"modalities": list(model.modalities), "prior_expert": layer.prior_expert} if fuses else None,
+        "fusion": {"modalities": list(model.modalities), **layer.pooling.fusion()} if fuses else None,
         "tf_mopoe": tf_mopoe.__version__,
     }
 

@@ -8,6 +8,6 @@ from tf_mopoe.objectives.mmjsd import MMJSD
 from tf_mopoe.objectives.mvae import MVAE
 from tf_mopoe.objectives.mvtcae import MVTCAE
 from tf_mopoe.objectives.telbo import TELBO
-from tf_mopoe.objectives.terms import Objective, Terms
+from tf_mopoe.objectives.terms import LossTerms, Objective
 
-__all__ = ["ELBO", "IWAE", "JMVAE", "MMJSD", "MVAE", "MVTCAE", "TELBO", "Contrastive", "Objective", "Terms"]
+__all__ = ["ELBO", "IWAE", "JMVAE", "MMJSD", "MVAE", "MVTCAE", "TELBO", "Contrastive", "LossTerms", "Objective"]

@@ -3,9 +3,10 @@
 import keras
 import tensorflow as tf
 
-from tf_mopoe import sampling
 from tf_mopoe.checks import check_count, check_number
+from tf_mopoe.mixture import ABSENT
 from tf_mopoe.objectives.terms import Objective
+from tf_mopoe.streams import shuffled
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -22,7 +23,8 @@ class Contrastive(Objective):
         weight: of the contrastive term, 0 or more; default 1.0.
         num_unrelated: N, for each modality; default 1. L is computed 1 + M * N times.
 
-    Only rows that have m and one more modality are contrasted, and only with rows that have m.
+    Only rows with m and at least one other modality enter, contrasted with rows that have m. L has the KL of private latent
+    variables in it. It is the same lower bound in both places, so the contrast is no bound of the true one.
 
     Raises:
         ValueError: for an objective that is none, a negative weight, or a `num_unrelated` that is not a positive integer.
@@ -35,29 +37,31 @@ class Contrastive(Objective):
         self.weight = check_number("weight", weight)
         self.num_unrelated = check_count("num_unrelated", num_unrelated)
 
-    def __call__(self, q, log_likelihood, weights, seed):
-        terms = self.objective(q, log_likelihood, weights, seed)
+    @property
+    def extra_metrics(self):
+        return self.objective.extra_metrics
+
+    def check(self, joint_posterior):
+        self.objective.check(joint_posterior)
+
+    def __call__(self, q, p, stream):
+        terms = self.objective(q, p, stream)
         rows = tf.shape(terms.loss)[0]
         order = tf.range(rows)
         contrasts, counts = 0.0, 0.0
         for name, available in q.available.items():
-            shift_seed, seed = tf.unstack(tf.random.split(seed, 2))
             # N different shifts of the batch, none of them by nothing (but in a batch of N rows or fewer).
-            shifts = 1 + sampling.shuffled(tf.maximum(rows - 1, 0), shift_seed)
+            shifts = 1 + shuffled(tf.maximum(rows - 1, 0), stream.child(f"shifts/{name}"))
+            shifts = tf.concat([shifts, tf.zeros([self.num_unrelated], tf.int32)], axis=0)
             logits = [-terms.loss]
             for number in range(self.num_unrelated):
-                used = number < tf.shape(shifts)[0]
-                shift = tf.cond(used, lambda: shifts[number], lambda: 0)  # noqa: B023
-                moved = {name: tf.math.floormod(order + shift, tf.maximum(rows, 1))}
-                unrelated = self.objective(q.permuted(moved), moved_likelihood(log_likelihood, moved), weights, seed)
-                there = used & tf.gather(available, moved[name])
-                logits.append(tf.where(there, -unrelated.loss, -float("inf")))
+                moved = {name: tf.math.floormod(order + shifts[number], tf.maximum(rows, 1))}
+                own_stream = stream.child(f"unrelated/{name}/{number}")
+                unrelated = self.objective(q.take_rows(moved), p.take_rows(moved), own_stream)
+                there = (number + 1 < rows) & tf.gather(available, moved[name])
+                logits.append(tf.where(there, -unrelated.loss, ABSENT))
             related = available & (q.count > 1.0)
             cross_entropy = tf.reduce_logsumexp(tf.stack(logits), axis=0) - logits[0]
             contrasts += tf.where(related, cross_entropy, 0.0)
             counts += tf.cast(related, tf.float32)
         return terms._replace(loss=terms.loss + self.weight * contrasts / tf.maximum(counts, 1.0))
-
-
-def moved_likelihood(log_likelihood, rows):
-    return lambda z, **kwargs: log_likelihood(z, rows=rows, **kwargs)

@@ -2,17 +2,18 @@
 
 import keras
 
-from tf_mopoe.objectives.terms import Objective, Terms, check_beta, negative, value_at, weighted
+from tf_mopoe.objectives.terms import Objective, bound_terms, check_beta, negate, schedule_value
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
 class ELBO(Objective):
     """loss = sum{ weight[m] * E_q[-log p(x[m] | z)] : m } + beta * KL( q(z | X) || p(z) ).
 
-    One sample z a row, from one component, drawn by stratified sampling over the batch. The KL of a mixture has no
+    One sample z per row, from one component, drawn by stratified sampling over the batch. The KL of a mixture has no
     closed form:
 
-    * `kl="components"`: its upper bound sum{ w[s] * KL(q[s] || p) : s }, exact (Sutter et al. 2021, eq. 9 and lemma 2).
+    * `kl="components"`: its upper bound sum{ w[s] * KL(q[s] || p) : s }, exact (Sutter et al. 2021, eq. 9 and lemma 2);
+      with a prior that has no closed KL, such as a mixture, the estimate log q[s](z) - log p(z) at the drawn z.
     * `kl="mixture"`: log q(z | X) - log p(z) at the drawn z, with the density of the whole mixture: an unbiased estimate
       of the KL itself, so a tighter bound. With the singletons it is MMVAE's bound with K = 1 (Shi et al. 2019, eq. 3).
 
@@ -31,11 +32,12 @@ class ELBO(Objective):
             raise ValueError(f'`kl` must be "components" or "mixture". Received: kl={kl!r}')
         self.kl = kl
 
-    def __call__(self, q, log_likelihood, weights, seed):
-        z = q.components.sample(seed)  # [B, D]
-        reconstruction = negative(log_likelihood(z))
+    def __call__(self, q, p, stream):
+        sample = q.joint.sample(stream)
+        w = p.sample_private(q, sample, stream.child("private"))
+        reconstruction = negate(p.log_prob(sample.z, w))
         if self.kl == "components":
-            kl = q.components.mean_kl_to_prior()
+            kl = q.joint.kl_to(p.prior, sample)
         else:
-            kl = q.components.log_prob(z) - q.components.prior_log_prob(z)
-        return Terms(weighted(weights, reconstruction) + value_at(self.beta, q.step) * kl, reconstruction, kl)
+            kl = q.joint.log_prob(sample.z) - p.prior.log_prob(sample.z)
+        return bound_terms(p, reconstruction, kl, p.private_kl(q, sample, w), schedule_value(self.beta, q.step))

@@ -3,7 +3,14 @@
 import keras
 
 from tf_mopoe.objectives.mvtcae import kl_to_experts
-from tf_mopoe.objectives.terms import Objective, Terms, check_beta, negative, value_at, weighted
+from tf_mopoe.objectives.terms import (
+    Objective,
+    bound_terms,
+    check_beta,
+    check_posterior,
+    negate,
+    schedule_value,
+)
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -20,26 +27,29 @@ class JMVAE(Objective):
             `keras.optimizers.schedules.PolynomialDecay(0.0, 2000, 1.0)`.
 
     Raises:
-        ValueError: for any other alpha or beta; at the call, for a joint posterior that is a mixture.
+        ValueError: for any other alpha or beta; in the model, for a joint posterior that is a mixture.
     """
+
+    extra_metrics = ("kl_to_experts",)
 
     def __init__(self, alpha=0.1, beta=1.0):
         self.alpha = check_beta(alpha, "alpha")
         self.beta = check_beta(beta)
 
-    def __call__(self, q, log_likelihood, weights, seed):
-        joint = one_component(q)
-        reconstruction = negative(log_likelihood(joint.sample(seed)))
-        kl = joint.mean_kl_to_prior()
-        loss = weighted(weights, reconstruction) + value_at(self.beta, q.step) * kl
-        return Terms(loss + value_at(self.alpha, q.step) * kl_to_experts(q, joint), reconstruction, kl)
+    def check(self, joint_posterior):
+        check_posterior(self, is_one_gaussian(joint_posterior), "JointEncoder(network, latent_dim)", joint_posterior)
+
+    def __call__(self, q, p, stream):
+        sample = q.joint.sample(stream)
+        w = p.sample_private(q, sample, stream.child("private"))
+        reconstruction = negate(p.log_prob(sample.z, w))
+        kl, private_kl = q.joint.kl_to(p.prior, sample), p.private_kl(q, sample, w)
+        terms = bound_terms(p, reconstruction, kl, private_kl, schedule_value(self.beta, q.step))
+        to_experts = kl_to_experts(q, q.joint)
+        loss = terms.loss + schedule_value(self.alpha, q.step) * to_experts
+        return terms._replace(loss=loss, extra={"kl_to_experts": to_experts})
 
 
-def one_component(q):
-    """The joint posterior's `Components`, which must be a single one."""
-    if q.components.weights.shape[1] != 1:
-        raise ValueError(
-            "This objective needs a joint posterior of one component, such as a JointEncoder. "
-            f"Received: {q.components.weights.shape[1]} components"
-        )
-    return q.components
+def is_one_gaussian(joint_posterior):
+    """Whether a layer's posterior has one component: a network, or the product of all."""
+    return joint_posterior.reads_inputs or joint_posterior.subsets == "full"

@@ -3,8 +3,16 @@
 import keras
 import tensorflow as tf
 
-from tf_mopoe import experts
-from tf_mopoe.objectives.terms import Objective, Terms, check_beta, check_normal, negative, value_at, weighted
+from tf_mopoe import gaussian
+from tf_mopoe.objectives.terms import (
+    Objective,
+    bound_terms,
+    check_beta,
+    check_normal,
+    check_posterior,
+    negate,
+    schedule_value,
+)
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -24,17 +32,26 @@ class MMJSD(Objective):
         ValueError: for any other beta; at the call, for experts that are not normal.
     """
 
+    extra_metrics = ("divergence",)
+
     def __init__(self, beta=1.0):
         self.beta = check_beta(beta)
 
-    def __call__(self, q, log_likelihood, weights, seed):
-        components = check_normal(q.components)
-        loc, scale = components.loc, components.scale  # [B, S, D]
-        reconstruction = negative(log_likelihood(components.sample(seed)))
-        precision = components.weights[..., None] / tf.square(scale)
+    def check(self, joint_posterior):
+        suits = getattr(joint_posterior, "subsets", None) == "unimodal_and_prior"
+        check_posterior(self, suits, '"mmjsd"', joint_posterior)
+
+    def __call__(self, q, p, stream):
+        joint = check_normal(q.joint)
+        loc, scale = joint.loc, joint.scale  # [B, S, D]
+        sample = joint.sample(stream)
+        w = p.sample_private(q, sample, stream.child("private"))
+        reconstruction = negate(p.log_prob(sample.z, w))
+        precision = joint.weights[..., None] / tf.square(scale)
         total = tf.reduce_sum(precision, axis=1, keepdims=True)  # [B, 1, D]
         center = tf.reduce_sum(precision * loc, axis=1, keepdims=True) / total
-        each = experts.kl_between(loc, scale, center, tf.math.rsqrt(total))  # [B, S]
-        divergence = tf.reduce_sum(components.weights * each, axis=1)
-        loss = weighted(weights, reconstruction) + value_at(self.beta, q.step) * divergence
-        return Terms(loss, reconstruction, divergence)
+        divergence = joint.mean(gaussian.kl_between(loc, scale, center, gaussian.reciprocal_sqrt(total)))
+        beta, private_kl = schedule_value(self.beta, q.step), p.private_kl(q, sample, w)
+        loss = bound_terms(p, reconstruction, divergence, private_kl, beta).loss
+        terms = bound_terms(p, reconstruction, joint.kl_to(p.prior, sample), private_kl, beta)
+        return terms._replace(loss=loss, extra={"divergence": divergence})

@@ -3,16 +3,25 @@
 import keras
 import tensorflow as tf
 
-from tf_mopoe import experts
+from tf_mopoe import gaussian
 from tf_mopoe.checks import check_number
-from tf_mopoe.objectives.terms import Objective, Terms, check_beta, check_normal, negative, value_at, weighted
+from tf_mopoe.objectives.terms import (
+    LossTerms,
+    Objective,
+    check_beta,
+    check_normal,
+    check_posterior,
+    negate,
+    schedule_value,
+    weighted_sum,
+)
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
 class MVTCAE(Objective):
     """loss = (M - a) / M * Rec + beta * [ (1 - a) * KL( q || p ) + a / M * sum{ KL( q || q[m] ) : m } ].
 
-    Rec is the weighted sum of the reconstruction terms, q the product of all experts without the prior
+    Rec is the weighted sum of the reconstruction terms (and of the KL of private latent variables), q the product of all experts without the prior
     (`joint_posterior="mvtcae"`), q[m] a single expert; M counts what a row has. With a = 0 it is the ELBO of the product,
     of one modality (1 - a) times its ELBO. Reference: Hwang et al., "Multi-view representation learning via total
     correlation objective", NeurIPS 2021.
@@ -25,29 +34,36 @@ class MVTCAE(Objective):
         ValueError: for any other alpha or beta.
     """
 
+    extra_metrics = ("kl_to_experts",)
+
     def __init__(self, alpha=5.0 / 6.0, beta=1.0):
         self.alpha = check_number("alpha", alpha, high=1.0)
         self.beta = check_beta(beta)
 
-    def __call__(self, q, log_likelihood, weights, seed):
-        joint = q.product(tuple(q.experts))
-        reconstruction = negative(log_likelihood(joint.sample(seed)))
-        count = tf.maximum(q.count, 1.0)
-        kl = joint.mean_kl_to_prior()
-        divergence = (1.0 - self.alpha) * kl + self.alpha / count * kl_to_experts(q, joint)
-        loss = (count - self.alpha) / count * weighted(weights, reconstruction)
-        return Terms(loss + value_at(self.beta, q.step) * divergence, reconstruction, divergence)
+    def check(self, joint_posterior):
+        subsets, prior = (getattr(joint_posterior, name, None) for name in ("subsets", "prior_expert"))
+        check_posterior(self, (subsets, prior) == ("full", "none"), '"mvtcae"', joint_posterior)
+
+    def __call__(self, q, p, stream):
+        sample = q.joint.sample(stream)
+        w = p.sample_private(q, sample, stream.child("private"))
+        reconstruction = negate(p.log_prob(sample.z, w))
+        kl, private_kl = q.joint.kl_to(p.prior, sample), p.private_kl(q, sample, w)
+        count, beta = tf.maximum(q.count, 1.0), schedule_value(self.beta, q.step)
+        to_experts = kl_to_experts(q, q.joint)
+        divergence = (1.0 - self.alpha) * kl + self.alpha / count * to_experts
+        bound = weighted_sum(p.weights, reconstruction) + p.private_weight(beta) * private_kl
+        loss = (count - self.alpha) / count * bound + beta * divergence
+        elbo = -(sum(reconstruction.values()) + kl + private_kl)
+        return LossTerms(loss, reconstruction, kl, private_kl, elbo, {"kl_to_experts": to_experts})
 
 
 def kl_to_experts(q, joint):
-    """sum{ KL( joint || q[m] ) : m }, [B], of what each row has; `joint`: `Components` with S = 1."""
+    """sum{ KL( joint || q[m] ) : m }, [B], of what each row has; `joint`: `Mixture` with S = 1."""
     check_normal(joint)
     total = 0.0
     for name, available in q.available.items():
         expert = q.expert(name)
-        # An absent expert stands for itself, so that nothing of it reaches the gradient.
-        loc = tf.where(available[:, None, None], expert.loc, 0.0)
-        scale = tf.where(available[:, None, None], expert.scale, 1.0)
-        kl = experts.kl_between(joint.loc, joint.scale, loc, scale)[:, 0]
+        kl = gaussian.kl_between(joint.loc, joint.scale, expert.loc, expert.scale)[:, 0]
         total += tf.where(available, kl, 0.0)
     return total

@@ -4,8 +4,14 @@ import keras
 import tensorflow as tf
 
 from tf_mopoe.checks import check_number
-from tf_mopoe.objectives.jmvae import one_component
-from tf_mopoe.objectives.terms import Objective, Terms, check_beta, negative, value_at, weighted
+from tf_mopoe.objectives.terms import (
+    Objective,
+    bound_terms,
+    check_beta,
+    check_posterior,
+    negate,
+    schedule_value,
+)
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -16,7 +22,7 @@ class TELBO(Objective):
     The others train the single encoders only: no gradient reaches the decoders from them (in the authors' code an option
     of each modality). Reference: Vedantam et al., "Generative models of visually grounded imagination", ICLR 2018.
 
-    The terms told are those of ELBO(X; q).
+    The logged metrics are those of ELBO(X; q), and `all_bounds`, the sum that is maximised.
 
     Args:
         beta: weight of each KL: a number, 0 or more, or a schedule of the step. Default 1.0.
@@ -24,22 +30,31 @@ class TELBO(Objective):
             paper). Default 1.0.
 
     Raises:
-        ValueError: for any other value; at the call, for a joint posterior that is a mixture.
+        ValueError: for any other value; in the model, for a joint posterior that is no `JointEncoder`.
     """
+
+    extra_metrics = ("all_bounds",)
 
     def __init__(self, beta=1.0, unimodal_weight=1.0):
         self.beta = check_beta(beta)
         self.unimodal_weight = check_number("unimodal_weight", unimodal_weight)
 
-    def __call__(self, q, log_likelihood, weights, seed):
-        joint, beta = one_component(q), value_at(self.beta, q.step)
-        seed, *seeds = tf.unstack(tf.random.split(seed, 1 + len(q.experts)))
-        reconstruction = negative(log_likelihood(joint.sample(seed)))
-        kl = joint.mean_kl_to_prior()
-        loss = weighted(weights, reconstruction) + beta * kl
-        for name, seed in zip(q.experts, seeds):
-            single = q.expert(name)
-            found = log_likelihood(single.sample(seed), frozen=True)[name]
-            own = beta * single.mean_kl_to_prior() - self.unimodal_weight * weights[name] * found
-            loss += tf.where(q.available[name], own, 0.0)
-        return Terms(loss, reconstruction, kl)
+    def check(self, joint_posterior):
+        check_posterior(self, joint_posterior.reads_inputs, "JointEncoder(network, latent_dim)", joint_posterior)
+
+    def __call__(self, q, p, stream):
+        beta = schedule_value(self.beta, q.step)
+        terms = self.bound(q, p, q.joint, stream, beta)
+        loss = terms.loss
+        for name in q.batch.names:
+            own = self.bound(q, p.select((name,)), q.expert(name), stream.child(name), beta, frozen=True)
+            more = (self.unimodal_weight - 1.0) * p.weights[name] * own.reconstruction[name]
+            loss += tf.where(q.available[name], own.loss + more, 0.0)
+        return terms._replace(loss=loss, extra={"all_bounds": -loss})
+
+    def bound(self, q, p, posterior, stream, beta, frozen=False):
+        """The `LossTerms` of the ELBO of a `Mixture`, for the modalities that p has."""
+        sample = posterior.sample(stream)
+        w = p.sample_private(q, sample, stream.child("private"))
+        reconstruction = negate(p.log_prob(sample.z, w, frozen=frozen))
+        return bound_terms(p, reconstruction, posterior.kl_to(p.prior, sample), p.private_kl(q, sample, w), beta)

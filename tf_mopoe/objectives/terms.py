@@ -6,17 +6,20 @@ import keras
 import tensorflow as tf
 
 from tf_mopoe.checks import check_number
-from tf_mopoe.densities import Normal
+from tf_mopoe.families import Normal
 
 Schedule = keras.optimizers.schedules.LearningRateSchedule
 
 
-class Terms(NamedTuple):
+class LossTerms(NamedTuple):
     """What an objective returns, per row and in nats."""
 
     loss: tf.Tensor  # [B], to be minimised
     reconstruction: dict  # {name: E_q[-log p(x[m] | z)]}, [B]: 0 where the row does not have the modality
-    kl: tf.Tensor  # [B], without beta
+    kl: tf.Tensor  # KL of z to its prior, [B], without beta
+    private_kl: tf.Tensor  # KL of the private latent variables, [B], without their weight; 0 without any
+    elbo: tf.Tensor  # [B], the bound on log p(X) with all weights and beta at 1
+    extra: dict = {}  # {metric: [B]}, terms of this objective besides
 
 
 class Objective:
@@ -24,15 +27,18 @@ class Objective:
 
     A subclass sets the attributes that its constructor's arguments name, and has
 
-        __call__(q, log_likelihood, weights, seed) -> Terms
+        __call__(q, p, stream) -> LossTerms
 
     Args of the call:
-        q: `Posterior` of the batch.
-        log_likelihood: function of z [..., B, D] -> {name: log p(x[m] | z), [..., B]}, 0 where a row lacks the modality.
-            `frozen=True`: no gradient reaches the decoders' weights. `rows={name: int [B]}`: of these rows' x.
-        weights: {name: float}, of the reconstruction terms.
-        seed: int32 [2].
+        q: `Posterior` of the batch: the inference side.
+        p: `Generative` of the batch: decoders, likelihoods, priors and the weights of the reconstruction terms.
+        stream: of `tf_mopoe.streams`.
     """
+
+    extra_metrics = ()  # the names in `LossTerms.extra`
+
+    def check(self, joint_posterior):
+        """Raise a ValueError unless the model's joint posterior, a layer, suits this objective."""
 
     def get_config(self):
         return {name: serialized(value) for name, value in vars(self).items()}
@@ -51,26 +57,50 @@ def deserialized(value):
 
 
 def check_beta(beta, name="beta"):
-    """A number, 0 or more, as a float, or a Keras schedule, as it is."""
+    """Validate a non-negative number, or a Keras schedule of the training step."""
     return beta if isinstance(beta, Schedule) else check_number(name, beta)
 
 
-def value_at(beta, step):
+def schedule_value(beta, step):
     """The number itself, or the schedule's value at the training step."""
     return beta(step) if isinstance(beta, Schedule) else beta
 
 
-def check_normal(components):
-    """The same `Components`; a ValueError unless they are normal, as the divergences between experts are."""
-    if components.density is not Normal:
-        raise ValueError(f"This objective needs normal experts. Received: {components.density.name} experts")
-    return components
+def bound_terms(p, reconstruction, kl, private_kl, beta, private_factor=1.0):
+    """The `LossTerms` of a bound: weighted reconstruction + beta * kl + the weighted KL of private latent variables.
+
+    Args:
+        p: `Generative`, for the weights.
+        reconstruction, kl, private_kl: see `LossTerms`.
+        beta: the weight of kl, a number or a tensor [].
+        private_factor: on top of the weight of private_kl.
+    """
+    private = private_factor * p.private_weight(beta) * private_kl
+    loss = weighted_sum(p.weights, reconstruction) + beta * kl + private
+    return LossTerms(loss, reconstruction, kl, private_kl, -(sum(reconstruction.values()) + kl + private_kl))
 
 
-def weighted(weights, reconstruction):
+def check_normal(mixture):
+    """Return the same `Mixture`; a ValueError unless it is normal, as the divergences between experts are."""
+    if mixture.family is not Normal:
+        raise ValueError(f"This objective needs normal experts. Received: {mixture.family.name} experts")
+    return mixture
+
+
+def check_posterior(objective, suits, wanted, joint_posterior):
+    """Raise a ValueError unless `suits`: the joint posterior that an objective is of."""
+    if not suits and len(joint_posterior.modalities) > 1:
+        received = type(joint_posterior).__name__
+        if hasattr(joint_posterior, "subsets"):
+            received += f"(subsets={joint_posterior.subsets!r}, prior_expert={joint_posterior.prior_expert!r})"
+        name = type(objective).__name__
+        raise ValueError(f"objectives.{name} needs `joint_posterior={wanted}`. Received: joint_posterior={received}")
+
+
+def weighted_sum(weights, reconstruction):
     """sum{ weights[m] * reconstruction[m] : m }."""
     return sum(weights[name] * term for name, term in reconstruction.items())
 
 
-def negative(log_likelihoods):
-    return {name: -term for name, term in log_likelihoods.items()}
+def negate(log_probs):
+    return {name: -term for name, term in log_probs.items()}

@@ -1,32 +1,33 @@
-"""A modality's encoder: any Keras network, then the two heads of a diagonal Gaussian."""
+"""A modality's encoder: any Keras network, then the heads of a diagonal density."""
 
 import keras
 import tensorflow as tf
 
 from tf_mopoe.checks import check_count
-from tf_mopoe.densities import DENSITIES, Normal
+from tf_mopoe.families import FAMILIES, Normal, scale_of
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
 class GaussianEncoder(keras.layers.Layer):
     """Encodes x of one modality as an expert q(z | x) = N(loc, scale^2).
 
-        features = flatten(network(x));   loc = dense(features);   scale = exp(dense(features) / 2)
+        features = flatten(network(x));   loc = dense(features);   scale = exp(bounded(dense(features)) / 2)
 
-    The second head is the log-variance, as in Kingma & Welling 2014, appendix C.2. Both heads compute in float32
+    The second head is the log-variance, as in Kingma & Welling 2014, appendix C.2, and grows with the logarithm only beyond
+    +-10: scales stay finite and positive, and keep a gradient, for features of any size. All heads compute in float32
     whatever the dtype policy of the network.
 
     Args:
         network: Keras layer or model (functional, Sequential or subclassed): [B, ...] -> features [B, ...].
         latent_dim: D, the number of latent variables.
-        private_dim: P, the number of latent variables of this modality's own, from two more heads (`tf_mopoe.private`).
-            Its decoder then takes [B, D + P]. Default 0: none.
+        private_dim: P, the number of private latent variables of this modality, from two more heads. Its decoder then
+            takes [B, D + P]. Default 0: none.
 
     Call:
         x [B, ...] -> `tfd.MultivariateNormalDiag`, batch shape [B], event shape [D].
     """
 
-    density = "normal"
+    family = Normal
 
     def __init__(self, network, latent_dim, private_dim=0, **kwargs):
         super().__init__(**kwargs)
@@ -44,9 +45,13 @@ class GaussianEncoder(keras.layers.Layer):
             )
 
     def build(self, input_shape):
-        """`input_shape`: shape of x with the batch axis, (None, ...)."""
+        """`input_shape`: shape of x with the batch axis, (None, ...), or {name: shape} of several inputs."""
         # One row of zeros builds any network, those without a build() of their own included.
-        features = self.features(tf.zeros([1, *input_shape[1:]]), training=False)
+        if isinstance(input_shape, dict):
+            x = {name: tf.zeros([1, *shape[1:]]) for name, shape in input_shape.items()}
+        else:
+            x = tf.zeros([1, *input_shape[1:]])
+        features = self.features(x, training=False)
         self.loc_head.build(features.shape)
         self.log_variance_head.build(features.shape)
         if self.private_dim:
@@ -55,28 +60,30 @@ class GaussianEncoder(keras.layers.Layer):
         self.built = True
 
     def features(self, x, training=None):
+        """The network's features of x, [B, F] float32."""
         features = self.network(x, training=training)
         features = tf.reshape(features, [-1, *flat_size(features.shape)])
         return tf.cast(features, tf.float32)
 
-    def call(self, x, training=None):
-        return self.shared(self.features(x, training=training))
-
     def shared(self, features):
-        """The expert, of the network's features."""
-        scale = tf.exp(0.5 * self.log_variance_head(features))
-        return DENSITIES[self.density].distribution(self.loc_head(features), scale)
+        """loc and scale [B, D] of the expert, of features [B, F]."""
+        return self.loc_head(features), scale_of(self.log_variance_head(features))
 
-    def both(self, x, training=None):
-        """As the call, and the posterior of the private latent variables, [B] x [P]; None without any."""
-        if not self.private_dim:
-            return self(x, training=training), None
+    def private(self, features):
+        """loc and scale [B, P] of the posterior of the private latent variables, of features [B, F]."""
+        return self.private_loc_head(features), scale_of(self.private_log_variance_head(features))
+
+    def posteriors(self, x, training=None):
+        """(loc, scale) [B, D] of the expert, and (loc, scale) [B, P] of the private latent variables or ()."""
         features = self.features(x, training=training)
-        scale = tf.exp(0.5 * self.private_log_variance_head(features))
-        return self.shared(features), Normal.distribution(self.private_loc_head(features), scale)
+        return self.shared(features), self.private(features) if self.private_dim else ()
+
+    def call(self, x, training=None):
+        return self.family.distribution(*self.shared(self.features(x, training=training)))
 
     def compute_output_shape(self, input_shape):
-        return (input_shape[0], self.latent_dim)
+        rows = next(iter(input_shape.values()))[0] if isinstance(input_shape, dict) else input_shape[0]
+        return (rows, self.latent_dim)
 
     def get_config(self):
         return super().get_config() | {
@@ -99,7 +106,7 @@ class LaplaceEncoder(GaussianEncoder):
         x [B, ...] -> `tfd.Independent(tfd.Laplace)`, batch shape [B], event shape [D]. The prior of z is Laplace(0, 1).
     """
 
-    density = "laplace"
+    family = FAMILIES["laplace"]
 
 
 def flat_size(shape):

@@ -60,11 +60,11 @@ class Decoder(keras.layers.Layer):
 
 
 @contextlib.contextmanager
-def weights_of_decoder(decoder, frozen):
-    """A scope; if `frozen`, no gradient reaches the decoder's weights from what it computes there."""
+def stop_gradient_to(layer, frozen=True):
+    """A scope; if `frozen`, what the layer computes there gives no gradient to its weights and changes none of its state."""
     if not frozen:
         yield
         return
-    values = [(variable, tf.stop_gradient(variable.value)) for variable in decoder.trainable_variables]
-    with keras.StatelessScope(state_mapping=values):
+    values = [(variable, tf.stop_gradient(variable.value)) for variable in layer.trainable_variables]
+    with keras.StatelessScope(state_mapping=values, collect_losses=True):
         yield

@@ -1,0 +1,136 @@
+"""The parts of a model: how they are built to fit each other, and how its configuration holds them."""
+
+import math
+import re
+
+import keras
+import tensorflow as tf
+
+from tf_mopoe import priors
+from tf_mopoe.families import Normal
+from tf_mopoe.generative import PRIVATE_SOURCES
+
+PRIVATE_FAMILY = Normal  # of private latent variables, whatever the family of the shared ones
+AUXILIARY_SCALE = math.exp(
+    -3.0
+)  # of the auxiliary priors at the start: from 1 on, private latent variables are not used
+
+
+def build_networks(encoders, decoders, latent_dim):
+    """Name and build encoders and decoders; the decoders say the shape of each modality.
+
+    Returns:
+        {name: E}.
+
+    Raises:
+        ValueError: for a decoder that does not take the latent variables, or an encoder that does not take x.
+    """
+    for part, layers in (("encoder", encoders), ("decoder", decoders)):
+        for name, layer in layers.items():
+            if re.fullmatch(r"(gaussian_en|laplace_en|de)coder(_\d+)?", layer.name):  # not a name that the user gave
+                layer.name = f"{name}_{part}"
+    shapes = {}
+    for name, decoder in decoders.items():
+        shape = (None, latent_dim + encoders[name].private_dim)
+        build(decoder, shape, f"decoders[{name!r}] must take the latent variables, shared and private, shape {shape}")
+        shapes[name] = decoder.event_shape
+    for name, encoder in encoders.items():
+        shape = (None, *shapes[name])
+        build(encoder, shape, f"encoders[{name!r}] must take what decoders[{name!r}] makes, shape {shape}")
+    return shapes
+
+
+def build(layer, shape, expectation):
+    try:
+        if not layer.built:
+            layer.build(shape)
+    except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
+        raise ValueError(f"{expectation}. Received: {error}") from error
+
+
+# ---- priors
+
+
+def shared_prior(prior, model):
+    """p(z), built for the model."""
+    prior = checked(priors.Standard() if prior is None else prior, "prior")
+    if isinstance(prior, priors.PseudoInputs) and prior.encode is None:
+        prior.bind(model.event_shapes, lambda inputs: parameters(model.encode(inputs).subset()))
+    prior.build_for(model.latent_dim, model.family)
+    return prior
+
+
+def parameters(mixture):
+    return mixture.loc[:, 0], mixture.scale[:, 0]
+
+
+def private_priors(given, sizes, latent_dim):
+    """{name: p(w)}, built, of the modalities with private latent variables, {name: P}; `given`: a prior, a dict or None."""
+    if isinstance(given, dict):
+        if set(given) != set(sizes):
+            raise ValueError(
+                f"`private_prior` must be a prior, or one for each of the modalities with private latent variables, "
+                f"{list(sizes)}. Received: {list(given)}"
+            )
+        result = {name: checked(given[name], "private_prior") for name in sizes}
+    else:
+        prior = checked(priors.Standard() if given is None else given, "private_prior")
+        result = {name: type(prior).from_config(prior.get_config() | {"name": None}) for name in sizes}
+    for name, prior in result.items():
+        prior.build_for(sizes[name], PRIVATE_FAMILY, latent_dim)
+    return result
+
+
+def auxiliary_priors(source, sizes):
+    """{name: r(w)}, built; empty if the w of every modality is its own."""
+    if source not in PRIVATE_SOURCES:
+        raise ValueError(
+            f"`private_source` must be one of {', '.join(map(repr, PRIVATE_SOURCES))}. Received: private_source={source!r}"
+        )
+    if source == "own":
+        return {}
+    result = {name: priors.LearnedScale(AUXILIARY_SCALE) for name in sizes}
+    for name, prior in result.items():
+        prior.build_for(sizes[name], PRIVATE_FAMILY)
+    return result
+
+
+def checked(prior, argument):
+    if not isinstance(prior, priors.Prior):
+        raise ValueError(f"`{argument}` must be one of tf_mopoe.priors. Received: {argument}={prior!r}")
+    if prior.reads_shared and argument == "prior":
+        raise ValueError(f"`prior` must not read the shared latent variables. Received: {prior!r}")
+    return prior
+
+
+# ---- configuration
+
+
+def config(model):
+    """The arguments of the model's constructor, as Keras saves them."""
+    serialize = keras.saving.serialize_keras_object
+    return {
+        "encoders": {name: serialize(layer) for name, layer in model.encoders.items()},
+        "decoders": {name: serialize(layer) for name, layer in model.decoders.items()},
+        "joint_posterior": serialize(model.mixture),
+        "objective": serialize(model.objective),
+        "reconstruction_weights": model.reconstruction_weights,
+        "private_beta": model.private_beta,
+        "seed": model.seed,
+        "prior": serialize(model.prior),
+        "private_prior": {name: serialize(prior) for name, prior in model.private_priors.items()} or None,
+        "private_source": model.private_source,
+        "private_temperature": model.private_temperature,
+    }
+
+
+def from_config(config, custom_objects=None):
+    """The constructor's arguments, of what `config` gave or version 0.1 saved."""
+
+    def deserialize(value):
+        if isinstance(value, dict) and "class_name" not in value:
+            return {key: deserialize(part) for key, part in value.items()}
+        return keras.saving.deserialize_keras_object(value, custom_objects) if isinstance(value, dict) else value
+
+    parts = ("encoders", "decoders", "joint_posterior", "objective", "prior", "private_prior")
+    return config | {part: deserialize(config[part]) for part in parts if part in config}

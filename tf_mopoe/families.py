@@ -1,0 +1,119 @@
+"""The families of densities that experts and priors can have: diagonal, with a loc and a scale for each latent variable.
+
+Each is a set of functions of loc and scale [..., D]; "standard" is loc 0 and scale 1. All in nats, summed over D.
+"""
+
+import math
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+tfd = tfp.distributions
+
+
+class Normal:
+    """N(loc, scale^2): the one that has products."""
+
+    name = "normal"
+
+    @staticmethod
+    def log_prob(z, loc, scale):
+        standard = (z - loc) / scale
+        return -0.5 * tf.reduce_sum(tf.square(standard) + 2.0 * tf.math.log(scale) + math.log(2.0 * math.pi), axis=-1)
+
+    @staticmethod
+    def log_probs(z, loc, scale):
+        """z [..., B, D] in each of S densities, loc and scale [B, S, D] -> [..., B, S], by products of matrices.
+
+        Nothing of size [..., B, S, D] is formed. The square is expanded around a centre between the densities, so that
+        little is lost where they are near each other.
+        """
+        precision = tf.square(1.0 / scale)
+        center = tf.reduce_sum(precision * loc, axis=1) / tf.reduce_sum(precision, axis=1)  # [B, D]
+        center = tf.stop_gradient(center)
+        z, loc = z - center, loc - center[:, None]
+        quadratic = tf.einsum("...bd,bsd->...bs", tf.square(z), precision)
+        quadratic += tf.einsum("...bd,bsd->...bs", -2.0 * z, precision * loc)
+        constant = tf.reduce_sum(
+            precision * tf.square(loc) + 2.0 * tf.math.log(scale) + math.log(2.0 * math.pi), axis=-1
+        )
+        return -0.5 * (quadratic + constant)
+
+    @staticmethod
+    def kl_to_standard(loc, scale):
+        # 2 log(scale), not log(scale^2): the square of a small scale is the first to leave float32.
+        return 0.5 * tf.reduce_sum(tf.square(scale) + tf.square(loc) - 1.0 - 2.0 * tf.math.log(scale), axis=-1)
+
+    @staticmethod
+    def noise(stream, shape):
+        """Draws of the standard density, [..., B, D]."""
+        return stream.normal(shape)
+
+    @staticmethod
+    def variance(scale):
+        return tf.square(scale)
+
+    @staticmethod
+    def distribution(loc, scale):
+        return tfd.MultivariateNormalDiag(loc, scale)
+
+
+class Laplace:
+    """Laplace(loc, scale), the posteriors and the prior of MMVAE (Shi et al. 2019)."""
+
+    name = "laplace"
+
+    @staticmethod
+    def log_prob(z, loc, scale):
+        return -tf.reduce_sum(tf.abs(z - loc) / scale + tf.math.log(2.0 * scale), axis=-1)
+
+    @classmethod
+    def log_probs(cls, z, loc, scale):
+        """z [..., B, D] in each of S densities, loc and scale [B, S, D] -> [..., B, S]."""
+        return cls.log_prob(z[..., None, :], loc, scale)
+
+    @staticmethod
+    def kl_to_standard(loc, scale):
+        size = tf.abs(loc)
+        return tf.reduce_sum(size + scale * tf.exp(-size / scale) - 1.0 - tf.math.log(scale), axis=-1)
+
+    @staticmethod
+    def noise(stream, shape):
+        """Draws of the standard density, [..., B, D]."""
+        # The inverse of the distribution function, of u in (-1, 1): -1 itself would give infinity.
+        u = stream.uniform(shape, row_axis=-2, minval=-1.0 + 2.0**-23, maxval=1.0)
+        return -tf.sign(u) * tf.math.log1p(-tf.abs(u))
+
+    @staticmethod
+    def variance(scale):
+        return 2.0 * tf.square(scale)
+
+    @staticmethod
+    def distribution(loc, scale):
+        return tfd.Independent(tfd.Laplace(loc, scale), reinterpreted_batch_ndims=1)
+
+
+IDENTITY = 10.0  # log-variances up to this size are taken as they are: scales from .007 to 150
+FAMILIES = {family.name: family for family in (Normal, Laplace)}
+
+
+def loc_and_scale(distribution):
+    """The parameters [B, D] of a distribution of one of these families."""
+    if isinstance(distribution, tfd.Independent):
+        return distribution.distribution.loc, distribution.distribution.scale
+    diagonal = getattr(getattr(distribution, "scale", None), "diag", None)
+    if diagonal is not None:  # stddev(), less eight small operations on its shape
+        return distribution.loc, tf.broadcast_to(tf.abs(diagonal), tf.shape(distribution.loc))
+    # TFP forgets the static D where it is 1 and B is not known.
+    return distribution.loc, tf.ensure_shape(distribution.stddev(), distribution.loc.shape)
+
+
+def scale_of(log_variance):
+    """exp(bounded(log_variance) / 2): finite and positive, and with a gradient, for numbers of any size."""
+    return tf.exp(0.5 * bounded(log_variance))
+
+
+def bounded(log_variance):
+    """The same number up to +-10; beyond, it grows with the logarithm of what is given."""
+    above, below = tf.nn.relu(log_variance - IDENTITY), tf.nn.relu(-log_variance - IDENTITY)
+    return log_variance - above + tf.math.log(1.0 + above) + below - tf.math.log(1.0 + below)

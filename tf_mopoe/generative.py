@@ -1,0 +1,219 @@
+"""The generative side: p(X, z, w) = p(z) prod{ p(w[m]) p(x[m] | z, w[m]) : m }, for one batch of rows.
+
+Private latent variables w[m] hold what no other modality can say (a voice, a background), so that z need not. Only the
+modalities that a drawn z comes from may decode with their own w: the w of all others comes from an auxiliary prior r[m],
+narrow at the start, so that nothing shared can hide in w. References: Daunhawer et al., GCPR 2020; Palumbo et al.,
+"MMVAE+", ICLR 2023, of which this is the rule for any subsets.
+"""
+
+import dataclasses
+
+import tensorflow as tf
+
+from tf_mopoe.batch import Batch
+from tf_mopoe.decoders import stop_gradient_to
+from tf_mopoe.network_losses import call_with_losses
+
+PRIVATE_SOURCES = ("auxiliary", "own")
+
+
+@dataclasses.dataclass
+class Generative:
+    """p of a batch: what an objective decodes and compares with.
+
+    Args:
+        decoders: {name: Decoder}.
+        prior: p(z), of `tf_mopoe.priors`.
+        private_priors: {name: p(w)}, of the modalities with private latent variables.
+        auxiliary: {name: r(w)}, likewise: the spread of the w of modalities that a drawn z does not come from, around the
+            mean of their prior. Empty for the source "own": then each w comes from its own posterior where there is one.
+        weights: {name: float}, of the reconstruction terms in a loss.
+        private_beta: weight of the KL of w in a loss; None: that of the KL of z.
+        batch: `Batch`, whose x is given.
+        training: whether the decoders are in training mode.
+    """
+
+    decoders: dict
+    prior: object
+    private_priors: dict
+    auxiliary: dict
+    weights: dict
+    private_beta: float | None = None
+    batch: Batch = Batch({}, {}, frozenset())
+    training: bool = False
+
+    def __post_init__(self):
+        self.losses = []  # of the decoders' calls, [] each
+
+    def given(self, batch, training=False):
+        """The same p, of a batch."""
+        return dataclasses.replace(self, batch=batch, training=training)
+
+    def select(self, names):
+        """The same p, of some modalities of the batch only."""
+        return self.of(self.batch.select(names))
+
+    def mask(self, flags):
+        """The same p, of the batch without the modalities whose flag, {name: bool []}, is False."""
+        return self.of(self.batch.mask(flags))
+
+    def take_rows(self, index):
+        """The same p, of the batch whose row i has modality m of row index[m][i]: {name: int [B]}."""
+        return self.of(self.batch.take_rows(index))
+
+    def of(self, batch):
+        other = dataclasses.replace(self, batch=batch)
+        other.losses = self.losses
+        return other
+
+    # ---- private latent variables, in a bound
+
+    def sample_private(self, q, sample, stream):
+        """Draw the w of every modality of the batch that has some, for a z drawn from q.
+
+        Args:
+            q: `Posterior`.
+            sample: `Sample` of z, [..., B, D], and the modalities that it comes from.
+            stream: of `tf_mopoe.streams`.
+
+        Returns:
+            {name: w [..., B, P]}: from its own posterior in the rows where z comes from the modality, else from r.
+        """
+        w, shape = {}, tf.shape(sample.z)[:-1]
+        for name in self.private_names(q):
+            prior, own_stream = self.private_priors[name], stream.child(name)
+            if self.auxiliary:
+                other = prior.mean(sample.z) + self.auxiliary[name].sample(own_stream.child("other"), shape)
+            else:
+                other = prior.sample(own_stream.child("other"), shape, sample.z)
+            w[name] = own_or(other, q.private[name], self.is_member(name, q, sample), own_stream)
+        return w
+
+    def private_kl(self, q, sample, w):
+        """KL( q(w[m] | x[m]) || p(w[m]) ) of the modalities that z comes from, summed, in nats: [..., B].
+
+        Closed where the prior has it closed; else log q(w) - log p(w) at the w drawn. Zero without private variables.
+
+        Args:
+            q, sample: as of `sample_private`.
+            w: as it returns.
+        """
+        total = tf.zeros(tf.shape(sample.z)[:-1])
+        for name in self.private_names(q):
+            own, prior = q.private[name], self.private_priors[name]
+            if prior.has_closed_kl:
+                kl = prior.kl(own.loc[:, 0], own.scale[:, 0], sample.z)
+            else:
+                kl = own.log_prob(w[name]) - prior.log_prob(w[name], sample.z)
+            total += tf.where(self.is_member(name, q, sample), kl, 0.0)
+        return total
+
+    def private_ratio(self, q, sample, w, frozen=False):
+        """sum{ log p(w[m]) - log q(w[m] | x[m]) : m that z comes from } at the w drawn, [..., B].
+
+        `frozen`: no gradient reaches the parameters of q(w | x) but through w.
+        """
+        total = tf.zeros(tf.shape(sample.z)[:-1])
+        for name in self.private_names(q):
+            own = q.private[name].stop_gradient() if frozen else q.private[name]
+            ratio = self.private_priors[name].log_prob(w[name], sample.z) - own.log_prob(w[name])
+            total += tf.where(self.is_member(name, q, sample), ratio, 0.0)
+        return total
+
+    def private_weight(self, beta):
+        """The weight in a loss of the KL of private latent variables, where that of z has weight beta."""
+        return beta if self.private_beta is None else self.private_beta
+
+    def private_names(self, q):
+        """Those of the batch's modalities that have private latent variables, in q too."""
+        return [name for name in self.batch.names if name in q.private]
+
+    def is_member(self, name, q, sample):
+        """Whether the w of a modality is its own: bool [..., B]."""
+        if self.auxiliary and name in sample.members:
+            return q.available[name] & sample.members[name]
+        return tf.broadcast_to(q.available[name], tf.shape(sample.z)[:-1])
+
+    # ---- private latent variables, after training
+
+    def infer_private(self, q, z, stream, temperature=1.0):
+        """Draw the w of every modality: from its own posterior in the rows that have it, else from its prior.
+
+        Args:
+            q: `Posterior` of what is given, or None.
+            z: [..., B, D], drawn from it.
+            stream: of `tf_mopoe.streams`.
+            temperature: of the prior's spread, a number or {name: number}.
+
+        Returns:
+            {name: w [..., B, P]}.
+        """
+        w = {}
+        for name, prior in self.private_priors.items():
+            own_stream = stream.child(name)
+            own_temperature = temperature[name] if isinstance(temperature, dict) else temperature
+            w[name] = prior.sample(own_stream.child("other"), tf.shape(z)[:-1], z, own_temperature)
+            if q is not None and name in q.private:
+                w[name] = own_or(w[name], q.private[name], q.available[name], own_stream)
+        return w
+
+    def mean_private(self, q, z):
+        """{name: w [B, P]}: the mean of its own posterior in the rows that have it, else of its prior."""
+        w = {}
+        for name, prior in self.private_priors.items():
+            w[name] = tf.broadcast_to(prior.mean(z), [tf.shape(z)[0], prior.latent_dim])
+            if q is not None and name in q.private:
+                w[name] = tf.where(q.available[name][:, None], q.private[name].loc[:, 0], w[name])
+        return w
+
+    # ---- likelihoods
+
+    def log_prob(self, z, w=None, names=None, frozen=False):
+        """log p(x[m] | z, w[m]) in nats: {name: [..., B]}, 0 where a row lacks the modality.
+
+        Args:
+            z: [..., B, D]; decoders see all leading axes as one, and no row that lacks their modality.
+            w: {name: w [..., B, P]}, as of `sample_private`.
+            names: of the modalities to decode. Default: all of the batch.
+            frozen: whether gradients stop before the decoders' weights, and their state stays as it is.
+        """
+        return {
+            name: self.log_prob_of(name, z, (w or {}).get(name), frozen)
+            for name in (self.batch.names if names is None else names)
+        }
+
+    def log_prob_of(self, name, z, w, frozen):
+        decoder, batch = self.decoders[name], self.batch
+        latents = z if w is None else tf.concat([z, w], axis=-1)
+        lead = tf.shape(z)[:-2]
+        several = len(z.shape) > 2
+        flat = tf.reshape(latents, [-1, latents.shape[-1]]) if several else latents
+
+        def log_probs(values):
+            latents, x = values
+
+            def call():
+                with stop_gradient_to(decoder, frozen):
+                    return decoder(latents, training=self.training).log_prob(x)
+
+            return call_with_losses(decoder, call)
+
+        repeated = batch.repeat(name, tf.reduce_prod(lead)) if several else batch.select((name,))
+        values, loss = repeated.on_available(
+            (name,), log_probs, (flat, repeated.x[name]), empty=(tf.zeros([0]), tf.zeros([]))
+        )
+        self.losses.append(loss)
+        return tf.reshape(values, tf.shape(z)[:-1]) if several else values
+
+    def decode(self, name, z, w=None):
+        """p(x | z, w) of one modality, z [B, D]: a tfd distribution, [B] x E. Without w: the mean of its prior."""
+        if name in self.private_priors:
+            w = self.mean_private(None, z)[name] if w is None else w
+            z = tf.concat([z, w], axis=-1)
+        return self.decoders[name](z, training=self.training)
+
+
+def own_or(other, own, member, stream):
+    """Draws from `own`, a `Mixture` of one component, where `member`, bool [..., B], else `other`, [..., B, P]."""
+    noise = tf.ensure_shape(own.family.noise(stream, tf.shape(other)), other.shape)
+    return tf.where(member[..., None], own.loc[:, 0] + own.scale[:, 0] * noise, other)

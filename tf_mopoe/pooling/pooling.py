@@ -1,0 +1,54 @@
+"""What every pooling is: a layer from Gaussian experts and subsets to the mixture of the pooled subsets."""
+
+import keras
+import tensorflow as tf
+
+from tf_mopoe.experts import masked
+from tf_mopoe.mixture import Mixture
+
+
+class Pooling(keras.layers.Layer):
+    """A pooling of Gaussian experts. A subclass has `pool`, for which `mixture` calls, or a `mixture` of a lazy form.
+
+    Every pooling of a lone expert is that expert, unless the prior joins it, and of no expert at all N(0, I).
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**{"dtype": "float32", "autocast": False} | kwargs)
+
+    def build_for(self, modalities, latent_dim):
+        """Make the layer's variables, for the names of all modalities and the latent size."""
+        self.modalities = tuple(modalities)
+        self.build()
+
+    def build(self, input_shape=None):
+        self.built = True
+
+    def mixture(self, experts, membership, weights):
+        """The `Mixture` of pooled subsets.
+
+        Args:
+            experts: `Experts` of M modalities.
+            membership: float [S, M] or [B, S, M]; what a row does not have is not pooled.
+            weights: [B, S].
+        """
+        members = tf.broadcast_to(membership > 0.0, tf.concat([tf.shape(weights), [len(experts.names)]], axis=0))
+        members &= experts.available[:, None]
+        loc, scale = self.pool(*masked(experts), members, experts.names)
+        some = tf.reduce_any(members, axis=-1)[..., None]
+        loc, scale = tf.where(some, loc, 0.0), tf.where(some, scale, 1.0)
+        return Mixture(weights, loc, scale, experts.family, experts.names, membership)
+
+    def pool(self, loc, scale, members, names):
+        """loc and scale [B, S, D] of the subsets; anything for one without members.
+
+        Args:
+            loc, scale: [B, M, D], finite, and positive.
+            members: bool [B, S, M], the experts that are pooled.
+            names: of the M modalities.
+        """
+        raise NotImplementedError
+
+    def fusion(self):
+        """The settings with which `export.fuse` pools the same in NumPy: a dict for JSON."""
+        raise NotImplementedError

@@ -1,0 +1,1 @@
+"""The inference side: joint posteriors as layers, and q of a batch."""

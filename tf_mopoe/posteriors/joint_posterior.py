@@ -1,0 +1,86 @@
+"""What every joint posterior is: a layer from the experts of a row to a mixture."""
+
+import keras
+
+from tf_mopoe.families import Normal
+from tf_mopoe.experts import stack_distributions
+from tf_mopoe.streams import as_stream
+
+
+class JointPosterior(keras.layers.Layer):
+    """A joint posterior q(z | X). A subclass has `joint`, `pool` and `largest`, which take the same arguments.
+
+    Args of these:
+        experts: `Experts` of some or all modalities.
+        q: the `Posterior` that asks, for its stream and, where the layer `reads_inputs`, its batch; or None.
+    """
+
+    reads_inputs = False  # whether its distributions depend on more than the experts
+
+    def __init__(self, modalities=None, **kwargs):
+        super().__init__(**{"dtype": "float32", "autocast": False} | kwargs)
+        self.modalities, self.family = None, Normal
+        if modalities is not None:
+            self.bind(modalities)
+
+    def bind(self, modalities, family=Normal, latent_dim=None):
+        """Set the names of all modalities, and the family and size of their experts, once: a layer belongs to one model."""
+        modalities = tuple(modalities)
+        if self.modalities not in (None, modalities):
+            raise ValueError(
+                f"This layer already joins the modalities {list(self.modalities)}. Received: {list(modalities)}"
+            )
+        self.check(modalities, family, latent_dim)
+        self.modalities, self.family = modalities, family
+
+    def check(self, modalities, family, latent_dim):
+        """Raise a ValueError unless the layer can join experts of these modalities, family and latent size (or None)."""
+
+    def build_for(self, event_shapes, latent_dim):
+        """Make the layer's variables, for modalities of these shapes {name: E}."""
+        self.build()
+
+    def build(self, input_shape=None):
+        self.built = True
+
+    def joint(self, experts, q=None):
+        """The joint posterior: `Mixture`."""
+        raise NotImplementedError
+
+    def pool(self, experts, q=None):
+        """The pooled density of all the experts that each row has: `Mixture` with S = 1; the prior for a row without any."""
+        raise NotImplementedError
+
+    def largest(self, experts, q=None):
+        """The largest components only that a row can form, from which a method translates: `Mixture`."""
+        raise NotImplementedError
+
+    def has_product(self, names):
+        """Whether the experts of these modalities can be pooled."""
+        return self.family is Normal or len(names) == 1
+
+    def __call__(self, experts, available=None, seed=None):
+        # Keras takes nothing but tensors as positional arguments.
+        return super().__call__(experts=experts, available=available, seed=seed)
+
+    def call(self, experts, available=None, seed=None):
+        return self.joint(self.stack(experts, available), Seeded(seed)).distribution()
+
+    def product(self, experts, available=None):
+        """The one density of all the experts that each row has: tfd distribution, [B] x [D]. Arguments as of the call."""
+        return self.pool(self.stack(experts, available)).component(0)
+
+    def stack(self, experts, available):
+        if self.modalities is None:
+            self.bind(experts)
+        return stack_distributions(self.modalities, experts, available)
+
+    def get_config(self):
+        return super().get_config() | {"modalities": self.modalities}
+
+
+class Seeded:
+    """What a layer reads of a `Posterior` where there is none: the stream of a seed, int32 [2] or None."""
+
+    def __init__(self, seed):
+        self.stream = None if seed is None else as_stream(seed)
