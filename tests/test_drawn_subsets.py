@@ -8,11 +8,11 @@ import small
 import tables
 import tensorflow as tf
 import tensorflow_probability as tfp
+from tf_mopoe.components import Components, Products
+from tf_mopoe.densities import Normal
 
 import tf_mopoe as mopoe
 from tf_mopoe import evaluation, experts, export, sampling
-from tf_mopoe.components import Components, Products
-from tf_mopoe.densities import Normal
 
 PATTERNS = np.array([[1, 1, 1, 1], [1, 0, 1, 1], [0, 1, 0, 1], [0, 0, 1, 0]], bool)  # 4, 3, 2 and 1 of four modalities
 SEED = tf.constant([3, 4])

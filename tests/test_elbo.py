@@ -7,9 +7,9 @@ import pytest
 import reference
 import small
 import tensorflow as tf
+from tf_mopoe.components import Components
 
 import tf_mopoe as mopoe
-from tf_mopoe.components import Components
 
 SEED = tf.constant([3, 4])
 METHODS = {"mopoe": ("powerset", "full"), "mvae": ("full", "all"), "mmvae": ("unimodal", "none")}

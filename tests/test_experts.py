@@ -5,10 +5,10 @@ import pytest
 import reference
 import tensorflow as tf
 import tensorflow_probability as tfp
-
-from tf_mopoe import experts, subsets
 from tf_mopoe.components import Components
 from tf_mopoe.densities import Normal
+
+from tf_mopoe import experts, subsets
 
 tfd = tfp.distributions
 NAMES = ("a", "b", "c")

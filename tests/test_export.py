@@ -13,11 +13,11 @@ import signature_rows
 import small
 import tensorflow as tf
 from running import finish, start
+from tf_mopoe.components import Components
+from tf_mopoe.densities import Normal
 
 import tf_mopoe as mopoe
 from tf_mopoe import export
-from tf_mopoe.components import Components
-from tf_mopoe.densities import Normal
 from tf_mopoe.export import pruning, row_draws
 
 

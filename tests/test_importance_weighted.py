@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import reference
 import tensorflow as tf
+from tf_mopoe.components import Components
 
 from tf_mopoe import objectives
-from tf_mopoe.components import Components
 
 SEED = tf.constant([3, 4])
 TARGET, NOISE = np.array([1.0, -0.5]), 0.3  # p(x | z) ~ exp(-|z - TARGET|^2 / (2 * NOISE^2))

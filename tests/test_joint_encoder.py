@@ -9,10 +9,10 @@ import reference
 import signature_rows
 import small
 import tensorflow as tf
+from tf_mopoe.densities import Normal
 
 import tf_mopoe as mopoe
 from tf_mopoe import export
-from tf_mopoe.densities import Normal
 
 SEED = tf.constant([3, 4])
 NAMES = tuple(small.SHAPES)

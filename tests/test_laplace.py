@@ -5,10 +5,10 @@ import pytest
 import small
 import tensorflow as tf
 import tensorflow_probability as tfp
+from tf_mopoe.densities import Laplace, Normal, prior_log_prob
 
 import tf_mopoe as mopoe
 from tf_mopoe import objectives
-from tf_mopoe.densities import Laplace, Normal, prior_log_prob
 
 tfd = tfp.distributions
 SEED = tf.constant([3, 4])

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from tf_mopoe.components import Components
 
 from tf_mopoe import sampling
-from tf_mopoe.components import Components
 
 
 def draws(weights, count):

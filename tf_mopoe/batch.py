@@ -81,6 +81,9 @@ class Batch(NamedTuple):
         return tf.nest.map_structure(lambda value: scatter_rows(value, index, rows), of_rows), others
 
 
+EMPTY = Batch({}, {}, frozenset())
+
+
 def read(inputs, event_shapes):
     """Return the `Batch` of a dict of inputs, float32.
 

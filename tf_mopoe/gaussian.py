@@ -77,9 +77,9 @@ def products_of_experts(loc, scale, available, membership, prior):
 def mean_kl_of_products(precision, weighted, membership, prior, weights):
     """sum{ weights[s] * KL( product of subset s || N(0, I) ) : s } in nats: [B].
 
-    The products are those of which `sums_over_members` takes the first four arguments; weights [B, S]. The same number as that of
-    `families.Normal.kl_to_standard` of their loc and scale, but this is what all 2^M - 1 subsets cost in training: so the
-    gradient is found together with the value, a part of the subsets at a time, and nothing of size [B, S, D] is kept.
+    The products are those of which `sums_over_members` takes the first four arguments; weights [B, S]. The same number as
+    that of `families.Normal.kl_to_standard`, but this is what all 2^M - 1 subsets cost in training: so the gradient is
+    found together with the value, a part of the subsets at a time, and nothing of size [B, S, D] is kept.
     Membership gets no gradient.
     """
     values, by_precision, by_weighted = [], [], []

@@ -10,7 +10,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from tf_mopoe.batch import Batch
+from tf_mopoe.batch import EMPTY, Batch
 from tf_mopoe.decoders import stop_gradient_to
 from tf_mopoe.network_losses import call_with_losses
 
@@ -39,7 +39,7 @@ class Generative:
     auxiliary: dict
     weights: dict
     private_beta: float | None = None
-    batch: Batch = Batch({}, {}, frozenset())
+    batch: Batch = EMPTY
     training: bool = False
 
     def __post_init__(self):

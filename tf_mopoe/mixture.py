@@ -6,8 +6,8 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tf_mopoe import gaussian, sampling
-from tf_mopoe.families import Normal
 from tf_mopoe.batched_mixture import BatchedMixture
+from tf_mopoe.families import Normal
 
 ABSENT = -1e30  # the log of the weight of a component that a row does not have: finite, and never of any effect
 

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from tf_mopoe import arguments, construction
 from tf_mopoe import inputs as reading
-from tf_mopoe.batch import Batch, read
+from tf_mopoe.batch import read
 from tf_mopoe.checks import check_count
 from tf_mopoe.generative import Generative
 from tf_mopoe.marginal_likelihood import marginal_log_likelihood
@@ -85,7 +85,7 @@ class MultimodalVAE(BoundModel):
         self.event_shapes = construction.build_networks(self.encoders, self.decoders, self.latent_dim)
         self.mixture.build_for(self.event_shapes, self.latent_dim)
         self.prior = construction.shared_prior(prior, self)
-        self.private_prior, self.private_source = private_prior, private_source
+        self.private_source = private_source
         self.private_priors = construction.private_priors(private_prior, self.private_dims, self.latent_dim)
         self.auxiliary_priors = construction.auxiliary_priors(private_source, self.private_dims)
         self.private_temperature = arguments.checked_temperature(private_temperature, self.private_dims)

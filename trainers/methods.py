@@ -6,8 +6,8 @@ A new method is one more line here, if its objective or its layer is there (BUIL
 import functools
 from typing import NamedTuple
 
-from tf_mopoe import objectives as of
 from tf_mopoe import GaussianEncoder, LaplaceEncoder, MixtureOfProducts
+from tf_mopoe import objectives as of
 
 
 class Method(NamedTuple):

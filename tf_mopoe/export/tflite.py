@@ -8,9 +8,9 @@ import numpy as np
 
 import tf_mopoe
 from tf_mopoe import inputs as reading
-from tf_mopoe.families import Normal
 from tf_mopoe.export import encoder_file, fusion
 from tf_mopoe.export.signatures import check_names
+from tf_mopoe.families import Normal
 
 
 def tflite_encoders(model, path, quantization=None, representative=None):

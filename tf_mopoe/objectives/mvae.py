@@ -21,7 +21,8 @@ class MVAE(Objective):
 
     ELBO(X[s]) has q = the product of the experts in s (and the prior: `joint_posterior="mvae"`), and reconstructs only s.
     Each row contributes the bounds of its available modalities; a row with one modality contributes that bound once. The
-    subsets are drawn again each step, for the whole batch, uniformly over all non-empty ones (the authors' code: of 2 to M - 1 modalities, the size first).
+    subsets are drawn again each step, for the whole batch, uniformly over all non-empty ones (the authors' code: of 2 to
+    M - 1 modalities, the size first). The KL of a private latent variable is in each bound that reconstructs its modality.
     Reference: Wu & Goodman 2018, "sub-sampled training paradigm".
 
     The logged metrics are those of ELBO(X), and `all_bounds`, the sum that is maximised.

@@ -21,10 +21,10 @@ from tf_mopoe.objectives.terms import (
 class MVTCAE(Objective):
     """loss = (M - a) / M * Rec + beta * [ (1 - a) * KL( q || p ) + a / M * sum{ KL( q || q[m] ) : m } ].
 
-    Rec is the weighted sum of the reconstruction terms (and of the KL of private latent variables), q the product of all experts without the prior
-    (`joint_posterior="mvtcae"`), q[m] a single expert; M counts what a row has. With a = 0 it is the ELBO of the product,
-    of one modality (1 - a) times its ELBO. Reference: Hwang et al., "Multi-view representation learning via total
-    correlation objective", NeurIPS 2021.
+    Rec is the weighted sum of the reconstruction terms, and of the KL of private latent variables; q the product of all
+    experts without the prior (`joint_posterior="mvtcae"`), q[m] a single expert; M counts what a row has. With a = 0 it is
+    the ELBO of the product, of one modality (1 - a) times its ELBO. Reference: Hwang et al., "Multi-view representation
+    learning via total correlation objective", NeurIPS 2021.
 
     Args:
         alpha: a, in [0, 1]: how much each expert is drawn to what all say together. Default 5/6, as published.

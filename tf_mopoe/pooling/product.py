@@ -4,8 +4,8 @@ import keras
 import tensorflow as tf
 
 from tf_mopoe import gaussian
-from tf_mopoe.pooling.pooling import Pooling
 from tf_mopoe.mixture import Products
+from tf_mopoe.pooling.pooling import Pooling
 
 PRIOR_RULES = ("full", "all", "none", "conjunctive")
 

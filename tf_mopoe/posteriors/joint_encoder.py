@@ -5,10 +5,10 @@ import tensorflow as tf
 
 from tf_mopoe.encoders import GaussianEncoder
 from tf_mopoe.families import Normal
+from tf_mopoe.mixture import Mixture
 from tf_mopoe.network_losses import call_with_losses
 from tf_mopoe.pooling.product import Product
 from tf_mopoe.posteriors.joint_posterior import JointPosterior
-from tf_mopoe.mixture import Mixture
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")

@@ -2,8 +2,8 @@
 
 import keras
 
-from tf_mopoe.families import Normal
 from tf_mopoe.experts import stack_distributions
+from tf_mopoe.families import Normal
 from tf_mopoe.streams import as_stream
 
 

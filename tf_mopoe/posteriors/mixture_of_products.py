@@ -8,10 +8,10 @@ from tf_mopoe import subsets as families_of_subsets
 from tf_mopoe.checks import check_count
 from tf_mopoe.experts import masked
 from tf_mopoe.families import Normal
+from tf_mopoe.mixture import Mixture
 from tf_mopoe.pooling.pooling import Pooling
 from tf_mopoe.pooling.product import Product
 from tf_mopoe.posteriors.joint_posterior import JointPosterior
-from tf_mopoe.mixture import Mixture
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -82,12 +82,12 @@ class MixtureOfProducts(JointPosterior):
     def check(self, modalities, family, latent_dim):
         if self.subsets != "powerset":  # of many modalities never listed
             families_of_subsets.subset_names(self.subsets, modalities)
-        if family is not Normal and len(modalities) > 1:
-            if (self.subsets, self.prior_expert) != ("unimodal", "none"):
-                raise ValueError(
-                    f'Only normal experts have products: {family.name} ones need `subsets="unimodal"` and '
-                    f'`prior_expert="none"`. Received: subsets={self.subsets!r}, prior_expert={self.prior_expert!r}'
-                )
+        rules = (self.subsets, self.prior_expert)
+        if family is not Normal and len(modalities) > 1 and rules != ("unimodal", "none"):
+            raise ValueError(
+                f'Only normal experts have products: {family.name} ones need `subsets="unimodal"` and '
+                f'`prior_expert="none"`. Received: subsets={self.subsets!r}, prior_expert={self.prior_expert!r}'
+            )
 
     def build_for(self, event_shapes, latent_dim):
         if not self.pooling.built:
@@ -125,7 +125,7 @@ class MixtureOfProducts(JointPosterior):
         return self.pooling.mixture(experts, membership, weights)
 
     def largest(self, experts, q=None):
-        """For "powerset" and "full" this is the product of all that the row has, for "unimodal" the mixture of its experts."""
+        """For "powerset" and "full" the product of all that the row has, for "unimodal" the mixture of its experts."""
         if self.subsets in ("powerset", "full"):
             return self.pool(experts, q)
         joint = self.joint(experts, q)
@@ -180,7 +180,7 @@ def from_name(joint_posterior):
         return joint_posterior
     if not isinstance(joint_posterior, str) or joint_posterior not in published:
         raise ValueError(
-            f"`joint_posterior` must be one of {', '.join(map(repr, published))}, or a layer such as MixtureOfProducts or JointEncoder. "
+            f"`joint_posterior` must be one of {', '.join(map(repr, published))}, or a layer, such as a MixtureOfProducts. "
             f"Received: joint_posterior={joint_posterior!r}"
         )
     return MixtureOfProducts(*published[joint_posterior])
