@@ -6,7 +6,7 @@ import re
 import keras
 import tensorflow as tf
 
-from tf_mopoe import priors
+from tf_mopoe import methods, priors
 from tf_mopoe.families import Normal
 from tf_mopoe.generative import PRIVATE_SOURCES
 
@@ -46,6 +46,19 @@ def build(layer, shape, expectation):
             layer.build(shape)
     except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
         raise ValueError(f"{expectation}. Received: {error}") from error
+
+
+def with_method(method, encoders, given):
+    """The arguments {name: value or None} with those of a method in place of None.
+
+    Raises:
+        ValueError: for an unknown method, or an argument that is given although the method sets it.
+    """
+    parts = methods.from_name(method).arguments(encoders)
+    both = [name for name in parts if given[name] is not None]
+    if both:
+        raise ValueError(f"`method` sets {both}, which must not be given besides. Received: method={method!r}")
+    return given | parts
 
 
 # ---- priors

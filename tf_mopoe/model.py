@@ -49,6 +49,8 @@ class MultimodalVAE(BoundModel):
             posterior, wherever a row has it; then w can carry what is shared, and coherence falls.
         private_temperature: of the spread of the private latent variables that `translate` and `generate` draw from their
             prior, from 0 (its mean: the most coherent) to 1 (default; the most varied); a number or {name: number}.
+        method: one of `tf_mopoe.methods`, or its name, such as "mopoe_plus": sets `joint_posterior`, `objective`, `prior` and
+            `private_prior` to published defaults; these must not be given besides.
 
     Raises:
         ValueError: if encoders and decoders do not fit each other, or an argument is not one of the above.
@@ -58,7 +60,7 @@ class MultimodalVAE(BoundModel):
         self,
         encoders,
         decoders,
-        joint_posterior="mopoe",
+        joint_posterior=None,
         objective=None,
         reconstruction_weights=None,
         private_beta=None,
@@ -67,9 +69,15 @@ class MultimodalVAE(BoundModel):
         private_prior=None,
         private_source="auxiliary",
         private_temperature=1.0,
+        method=None,
         **kwargs,
     ):
         arguments.check_parts(encoders, decoders)
+        if method is not None:
+            given = {"joint_posterior": joint_posterior, "objective": objective, "prior": prior}
+            given = construction.with_method(method, encoders, given | {"private_prior": private_prior})
+            joint_posterior, objective, prior, private_prior = given.values()
+        joint_posterior = "mopoe" if joint_posterior is None else joint_posterior
         objective = arguments.checked_objective(ELBO() if objective is None else objective)
         base_seed = as_stream(seed).seed.numpy()
         super().__init__(tuple(encoders), objective, base_seed, **{"autocast": False} | kwargs)
