@@ -26,9 +26,10 @@ class JointEncoder(JointPosterior):
     reads_inputs = True
 
     def __init__(self, network, latent_dim, modalities=None, **kwargs):
-        super().__init__(modalities=modalities, **kwargs)
+        super().__init__(**kwargs)
         self.encoder = GaussianEncoder(network, latent_dim)
         self.pooling = Product("none")
+        self.bind(modalities)
 
     def check(self, modalities, family, latent_dim):
         if latent_dim is not None and self.encoder.latent_dim != latent_dim:

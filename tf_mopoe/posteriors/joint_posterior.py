@@ -17,14 +17,14 @@ class JointPosterior(keras.layers.Layer):
 
     reads_inputs = False  # whether its distributions depend on more than the experts
 
-    def __init__(self, modalities=None, **kwargs):
+    def __init__(self, **kwargs):
         super().__init__(**{"dtype": "float32", "autocast": False} | kwargs)
         self.modalities, self.family = None, Normal
-        if modalities is not None:
-            self.bind(modalities)
 
     def bind(self, modalities, family=Normal, latent_dim=None):
         """Set the names of all modalities, and the family and size of their experts, once: a layer belongs to one model."""
+        if modalities is None:
+            return
         modalities = tuple(modalities)
         if self.modalities not in (None, modalities):
             raise ValueError(

@@ -64,15 +64,14 @@ class MixtureOfProducts(JointPosterior):
                 "`pooling` must be one of tf_mopoe.pooling, without `prior_expert`. "
                 f"Received: pooling={pooling!r}, prior_expert={prior_expert!r}"
             )
-        pooling = Product(prior_expert or "full") if pooling is None else pooling
-        self.subsets = (
-            subsets if isinstance(subsets, str) else [families_of_subsets.as_subset(subset) for subset in subsets]
-        )
-        super().__init__(modalities=modalities, **kwargs)
-        families_of_subsets.subset_names(subsets if isinstance(subsets, str) else "full", ("any",))  # is it a family?
-        self.pooling = pooling
+        super().__init__(**kwargs)
+        named = isinstance(subsets, str)
+        families_of_subsets.subset_names(subsets if named else "full", ("any",))  # is it a family?
+        self.subsets = subsets if named else [families_of_subsets.as_subset(subset) for subset in subsets]
+        self.pooling = Product(prior_expert or "full") if pooling is None else pooling
         self.max_components = check_count("max_components", max_components)
         self.num_components = check_count("num_components", num_components)
+        self.bind(modalities)
 
     @property
     def prior_expert(self):
