@@ -1,3 +1,4 @@
+import contextlib
 import os
 import pathlib
 
@@ -8,6 +9,15 @@ import pytest
 
 def pytest_addoption(parser):
     parser.addoption("--slow", action="store_true", help="run the tests marked slow")
+    parser.addoption("--perturb", action="store_true", help="run on a processor that rounds differently: perturbed.py")
+
+
+def pytest_configure(config):
+    if config.getoption("--perturb"):
+        import perturbed
+
+        config.stack = contextlib.ExitStack()  # entered for the whole session
+        config.stack.enter_context(perturbed.operations())
 
 
 def pytest_collection_modifyitems(config, items):

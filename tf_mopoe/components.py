@@ -6,7 +6,7 @@ import math
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tf_mopoe import experts, sampling
+from tf_mopoe import experts, rounding, sampling
 from tf_mopoe.densities import Normal, prior_log_prob
 
 tfd = tfp.distributions
@@ -110,7 +110,7 @@ class Products(Components):
 
     @property
     def scale(self):
-        return tf.math.rsqrt(self.sums[0])
+        return rounding.rsqrt(self.sums[0])
 
     def chosen(self, index):
         if self.weights.shape[-1] == 1:
@@ -121,7 +121,7 @@ class Products(Components):
         membership = tf.gather(self.membership, flat, axis=-2, batch_dims=len(self.membership.shape) - 2)
         prior = tf.gather(self.prior, flat, axis=-1, batch_dims=1)
         total, weighted = experts.sums(self.precision, self.weighted, membership, prior)  # [B, K, D]
-        loc, scale = weighted / total, tf.math.rsqrt(total)
+        loc, scale = weighted / total, rounding.rsqrt(total)
         return tuple(tf.transpose(x, [1, 0, 2]) if several else x[:, 0] for x in (loc, scale))
 
     def mean_kl_to_prior(self):

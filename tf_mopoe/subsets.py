@@ -5,6 +5,8 @@ import itertools
 import numpy as np
 import tensorflow as tf
 
+from tf_mopoe import rounding
+
 FAMILIES = ("powerset", "unimodal", "unimodal_and_prior", "full")
 
 
@@ -82,4 +84,4 @@ def component_weights(membership, available):
     count = tf.reduce_sum(can_form, axis=-1, keepdims=True)  # [B, 1]
     formable = count[:, 0] > 0.0
     first = tf.one_hot(0, membership.shape[0], dtype=membership.dtype)  # [S]
-    return tf.where(formable[:, None], can_form / tf.maximum(count, 1.0), first), formable
+    return tf.where(formable[:, None], can_form * rounding.reciprocal(tf.maximum(count, 1.0)), first), formable

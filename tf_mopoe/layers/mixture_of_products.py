@@ -5,7 +5,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tf_mopoe import experts as gaussian
-from tf_mopoe import sampling
+from tf_mopoe import rounding, sampling
 from tf_mopoe import subsets as families
 from tf_mopoe.checks import check_count
 from tf_mopoe.components import Components, Products
@@ -144,7 +144,7 @@ class MixtureOfProducts(keras.layers.Layer):
         precision, weighted, prior = self.naturals(loc, scale, available, membership)
         # Sums, not a product of matrices as for many subsets: it is slow for one.
         total = tf.reduce_sum(precision, axis=1, keepdims=True) + prior[..., None]
-        return Components(weights, tf.reduce_sum(weighted, axis=1, keepdims=True) / total, tf.math.rsqrt(total))
+        return Components(weights, tf.reduce_sum(weighted, axis=1, keepdims=True) / total, rounding.rsqrt(total))
 
     def product(self, experts, available=None, x=None):
         """The product of all the experts that each row has: `tfd.MultivariateNormalDiag`, [B] x [D]."""
@@ -171,7 +171,7 @@ class MixtureOfProducts(keras.layers.Layer):
         size = tf.constant([float(len(subset)) for subset in self.formable_subsets(names)])
         size = tf.where(weights > 0.0, size, -1.0)
         chosen = tf.cast((size == tf.reduce_max(size, axis=-1, keepdims=True)) & (weights > 0.0), tf.float32)
-        chosen /= tf.reduce_sum(chosen, axis=-1, keepdims=True)
+        chosen *= rounding.reciprocal(tf.reduce_sum(chosen, axis=-1, keepdims=True))
         return Components(chosen, components.loc, components.scale, self.density)
 
     def draws(self, names):

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from tf_mopoe import experts
+from tf_mopoe import experts, rounding
 from tf_mopoe.objectives.terms import Objective, Terms, check_beta, check_normal, negative, value_at, weighted
 
 
@@ -31,10 +31,10 @@ class MMJSD(Objective):
         components = check_normal(q.components)
         loc, scale = components.loc, components.scale  # [B, S, D]
         reconstruction = negative(log_likelihood(components.sample(seed)))
-        precision = components.weights[..., None] / tf.square(scale)
+        precision = components.weights[..., None] * tf.square(rounding.reciprocal(scale))
         total = tf.reduce_sum(precision, axis=1, keepdims=True)  # [B, 1, D]
         center = tf.reduce_sum(precision * loc, axis=1, keepdims=True) / total
-        each = experts.kl_between(loc, scale, center, tf.math.rsqrt(total))  # [B, S]
+        each = experts.kl_between(loc, scale, center, rounding.rsqrt(total))  # [B, S]
         divergence = tf.reduce_sum(components.weights * each, axis=1)
         loss = weighted(weights, reconstruction) + value_at(self.beta, q.step) * divergence
         return Terms(loss, reconstruction, divergence)
