@@ -2,8 +2,8 @@
 
 `operations()` is a context; `pytest --perturb` runs the whole suite in it. What differs between real processors, or between
 eager calls, graphs and batches of another size on one, differs here too: whether a number is moved up or down depends on the
-operation, the place in the last axis, the size of the result, and on whether it is computed eagerly; on nothing else, so that
-the same work still has the same bits. Zeros stay zeros. 1 / sqrt(1) is 0.99999988, as on an Intel Xeon.
+operation, the place in the last axis, the size of the result, and on whether it is computed eagerly. It depends on nothing
+else, so that the same work still has the same bits. Zeros stay zeros. 1 / sqrt(1) is 0.99999988, as on an Intel Xeon.
 """
 
 import contextlib
