@@ -68,7 +68,8 @@ def test_with_given_z_is_from_what_the_method_translates_from(method):
     for given in (("a",), ("b", "a")):
         values = model.log_likelihood(inputs, 8, seed=3, given=given).numpy()
         if method == "mmvae" and len(given) == 2:  # there it is the joint posterior itself
-            np.testing.assert_array_equal(values, model.log_likelihood(inputs, 8, seed=3))
+            # their weights are two quotients: some units in the last place
+            np.testing.assert_allclose(values, model.log_likelihood(inputs, 8, seed=3), rtol=1e-6)
         else:  # K = 8 draws from one Gaussian: log p(X | z) + log p(z) - log q(z), from the parts
             q = model.subset_posterior({name: inputs[name] for name in given})
             noise_seed = tf.random.split([3, 0], 2)[1]
