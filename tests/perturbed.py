@@ -23,7 +23,7 @@ MODULES = {
     "conv2d_backprop_filter",
     gen_linalg_ops: "einsum",
 }
-SIZES = 101
+SIZES, MOST = 101, 4096
 
 
 @contextlib.contextmanager
@@ -69,7 +69,7 @@ def moved(x, salt):
     """x, but every number that is finite and not 0 replaced by one of its neighbours, or the second above it."""
     if not isinstance(x, tf.Tensor) or x.dtype != tf.float32:
         return x
-    last = x.shape[-1] if x.shape.rank else None
+    last = x.shape[-1] if x.shape.rank and (x.shape[-1] or MOST) < MOST else None  # else all up or all down
     salt += tf.executing_eagerly()
     if x.shape.is_fully_defined():
         return x * factors(salt, last)[x.shape.num_elements() % SIZES]
