@@ -43,8 +43,9 @@ def decoded(model, function):
 def assert_drawn_from(z, weights, loc, scale, density="normal"):
     """z [N, D] are independent draws of the mixture sum{ w[s] * N(loc[s], scale[s]^2) : s } (or of Laplace densities).
 
-    Along each axis (of normal densities along 4 other directions too) the distribution function at z is uniform: by Kolmogorov
-    and Smirnov's statistic, below 2.5 / sqrt(N) but for one case in 100,000. And that of a row tells nothing of the next.
+    Along each axis (of normal densities along 4 other directions too) the distribution function at z is uniform: by the
+    statistic of Kolmogorov and Smirnov, below 2.5 / sqrt(N) but for one case in 100,000. That of a row says nothing of the
+    next row's.
 
     Args:
         weights: [S] or [N, S]. loc, scale: [S, D] or [N, S, D].
@@ -72,3 +73,13 @@ def assert_drawn_from(z, weights, loc, scale, density="normal"):
 def repeated(inputs, row, count):
     """A batch of one row, `count` times."""
     return {key: np.repeat(value[row : row + 1], count, axis=0) for key, value in inputs.items()}
+
+
+def assert_translates_from(model, inputs, given, z):
+    """z [N, D] are what `translate` draws, given some modalities: of their product, or of a mixture of experts in turn."""
+    some = {name: inputs[name] for name in given}
+    parts = [model.subset_posterior(some)]
+    if model.mixture.subsets == "unimodal":
+        parts = list(model.encode(some).experts.values())
+    loc, scale = (np.stack(part, axis=1) for part in zip(*((q.loc, q.stddev()) for q in parts)))
+    assert_drawn_from(z, np.full(len(parts), 1.0 / len(parts)), loc, scale)

@@ -44,7 +44,7 @@ class Batch:
             name: heads(model.encoders[name], model.encoders[name].network(self.x[name])) for name in self.names
         }
 
-        self.number_present = np.sum([flags for flags in self.available.values()], axis=0)
+        self.number_present = np.sum(list(self.available.values()), axis=0)
 
     def present(self, row):
         return [name for name in self.names if self.available[name][row]]

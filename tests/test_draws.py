@@ -1,4 +1,4 @@
-"""What is drawn has the distribution that it should have, wherever the seeds come from; and the check itself finds faults."""
+"""What is drawn has the distribution that it should have, however seeds are split; and the check itself finds faults."""
 
 import draws
 import numpy as np
