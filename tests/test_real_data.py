@@ -9,6 +9,8 @@ import tf_mopoe as mopoe
 from tf_mopoe.datasets import digits
 from tf_mopoe.networks import digits as networks
 
+pytestmark = pytest.mark.integration
+
 D = 8
 
 

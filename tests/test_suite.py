@@ -4,8 +4,13 @@ import subprocess
 import sys
 import warnings
 
+import ports
 import pytest
-from running import ROOT
+from absl import app
+from running import ROOT, main
+
+import trainers
+from trainers import train
 
 # Where a warning is attributed to, by the `stacklevel` of who warns, and whether it is an error.
 PLACES = {
@@ -75,3 +80,29 @@ def test_a_test_without_a_tier_is_a_unit_and_an_unknown_marker_an_error(tmp_path
     assert "1 passed, 1 deselected" in collected(tmp_path, "integration", "-m", "unit")
     assert "1 passed, 1 deselected" in collected(tmp_path, "records", "-m", "records")
     assert "'quick' not found in `markers`" in collected(tmp_path, "quick")
+
+
+def test_a_port_that_is_taken_is_given_up_for_another():
+    tried = []
+
+    def start(numbers):
+        tried.append(numbers)
+        if len(tried) < 3:
+            ports.check("Server address: 127.0.0.1: Address already in use")
+        return "serves"
+
+    assert ports.attempt(2, start) == "serves"
+    assert len(set(map(tuple, tried))) == 3 and all(20000 <= number < 32768 for pair in tried for number in pair)
+    with pytest.raises(AssertionError, match="no such model"):
+        ports.attempt(1, lambda numbers: ports.check("no such model"))
+    with pytest.raises(ports.Taken):
+        ports.attempt(1, lambda numbers: ports.check("Address already in use"))
+
+
+def test_a_command_in_this_process_has_flags_of_its_own(tmp_path):
+    train.FLAGS(["train", f"--out={tmp_path}", "--beta=2"])
+    with pytest.raises(app.UsageError, match="--run needs the folder of a finished training"):
+        main("evaluate", "--run=nowhere", "--seed=5")  # which has a flag `seed` too
+    assert (train.FLAGS.beta, train.FLAGS.seed, "num_samples" in train.FLAGS) == (2.0, 0, False)
+    assert sys.modules["trainers.train"] is train and trainers.train is train
+    train.FLAGS["beta"].unparse()
