@@ -2,15 +2,21 @@ PYTHON ?= python3
 VENV := .venv
 RUN := runs/demo
 VERSIONS := .versions
+# Processes that share the tests. Each has TensorFlow in memory, 1 to 2 GB.
+WORKERS := auto
+PYTEST = $(VENV)/bin/python -m pytest -n $(WORKERS) --maxprocesses=8 --dist=loadfile
 
-.PHONY: demo test test-lowest test-newest test-nightly lint clean
+.PHONY: demo test test-lowest test-newest test-nightly slow lint clean
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/python -m trainers.train --dataset=digits --method=mopoe --out=$(RUN) --resume
 	$(VENV)/bin/python -m trainers.evaluate --run=$(RUN)
 
 test: $(VENV)/.installed-test
-	$(VENV)/bin/python -m pytest
+	$(PYTEST)
+
+slow: $(VENV)/.installed-test
+	$(PYTEST) --slow -m slow
 
 # The suite with other versions, each in an environment made anew (BUILD.md, "Versions").
 test-lowest: PYTHON = python3.11

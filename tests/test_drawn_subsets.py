@@ -1,5 +1,8 @@
 """Many modalities: subsets that are drawn stand for all of them, and products are formed where they are needed."""
 
+import itertools
+
+import draws
 import keras
 import numpy as np
 import pytest
@@ -59,9 +62,25 @@ def test_the_seed_decides_and_without_one_all_rows_draw_the_same():
 
 
 def test_subsets_do_not_come_from_the_numbers_that_z_comes_from():
-    """From z's noise (Box and Muller's) its two uniform numbers: they say nothing of who stands beside whom."""
-    pairs = sampling.subsets(np.ones([20000, 4], bool), 1, SEED).numpy()[:, 0]
-    noise = Components(tf.ones([20000, 1]), tf.zeros([20000, 1, 4]), tf.ones([20000, 1, 4])).sample(SEED).numpy()
+    """From z's noise (Box and Muller's) its two uniform numbers: they say nothing of who stands beside whom.
+
+    Sharp experts, each at a place of its own: z shows which of the 15 subsets was drawn, and the noise.
+    """
+    layer = mopoe.MixtureOfProducts(prior_expert="none", max_components=1, num_components=1)
+    model, count, sharp = tables.model(4, latent_dim=4, joint_posterior=layer), 20000, 0.01
+    places = 10.0 * np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
+    for place, encoder in zip(places, model.encoders.values()):
+        for head, bias in ((encoder.loc_head, place), (encoder.log_variance_head, np.full(4, 2 * np.log(sharp)))):
+            head.kernel.assign(np.zeros(head.kernel.shape))
+            head.bias.assign(bias)
+    _, (z,) = draws.decoded(model, lambda: model.bound(tables.rows(count, 4), SEED))
+    members = np.array(list(itertools.product([0.0, 1.0], repeat=4)))[1:]
+    sizes = members.sum(axis=1)
+    centers = members @ places / sizes[:, None]
+    nearest = np.argmin(np.sum((z[:, None] - centers) ** 2, axis=-1), axis=1)
+    noise = (z - centers[nearest]) / sharp * np.sqrt(sizes[nearest])[:, None]
+    draws.assert_drawn_from(noise, [1.0], np.zeros((1, 4)), np.ones((1, 4)))
+    pairs = members[nearest]
     radius = np.exp(-0.5 * (noise[:, 0] ** 2 + noise[:, 1] ** 2))
     for angle in (np.arctan2(noise[:, 0], noise[:, 1]), np.arctan2(noise[:, 1], noise[:, 0])):
         near = np.abs(radius - angle / (2 * np.pi) % 1.0) < 0.25

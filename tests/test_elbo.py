@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import draws
 import numpy as np
 import pytest
 import reference
@@ -15,16 +16,16 @@ SEED = tf.constant([3, 4])
 METHODS = {"mopoe": ("powerset", "full"), "mvae": ("full", "all"), "mmvae": ("unimodal", "none")}
 
 
-def drawn(components, seed):
-    """The z that the objective draws, [B, D], by the library's own sampler."""
-    return components.sample(seed).numpy()
+def bound_and_z(model, inputs):
+    """The objective's terms, and the z that it drew, [B, D]."""
+    bound, (z,) = draws.decoded(model, lambda: model.bound(inputs, SEED))
+    return bound, z
 
 
-def expected_terms(model, inputs, family, prior, seed=SEED):
+def expected_terms(model, inputs, z, family, prior):
     """{name: -log p(x | z)}, both KLs, per row: experts and decoder outputs from Keras, the rest in loops."""
     names = list(model.modalities)
     experts, available, x, _ = model.encode(inputs)
-    z = drawn(model.mixture.components(experts, available), seed)
     pairs = {name: (q.mean().numpy().astype(float), q.stddev().numpy().astype(float)) for name, q in experts.items()}
     subsets = {"powerset": reference.powerset(names), "unimodal": [(n,) for n in names], "full": [tuple(names)]}
     density = {
@@ -56,8 +57,8 @@ def test_every_term_equals_the_loop(method, missing):
     for kl in ("components", "mixture"):
         objective = mopoe.objectives.ELBO(beta=2.5, kl=kl)
         model = small.model(joint_posterior=method, objective=objective, reconstruction_weights="dimension")
-        terms, averaged, mixture = expected_terms(model, inputs, *METHODS[method])
-        bound = model.bound(inputs, SEED)
+        bound, z = bound_and_z(model, inputs)
+        terms, averaged, mixture = expected_terms(model, inputs, z, *METHODS[method])
         expected_kl = averaged if kl == "components" else mixture
         for name in small.SHAPES:
             np.testing.assert_allclose(bound.reconstruction[name], terms[name], rtol=1e-5)
@@ -86,12 +87,12 @@ def test_unimodal_is_mmvaes_bound_with_one_sample():
     """Shi et al. 2019, eq. (3) with K = 1: log p(X, z) - log of the average of the unimodal posteriors, at z."""
     model = small.model(joint_posterior="mmvae", objective=mopoe.objectives.ELBO(kl="mixture"))
     inputs = small.rows(6)
-    experts, available, *_ = model.encode(inputs)
-    z = drawn(model.mixture.components(experts, available), SEED)
+    experts = model.encode(inputs)[0]
+    bound, z = bound_and_z(model, inputs)
     average = np.mean([np.exp(q.log_prob(z).numpy().astype(float)) for q in experts.values()], axis=0)
     joint = sum(model.decoders[name](z).log_prob(inputs[name]).numpy().astype(float) for name in inputs)
     joint += [reference.normal_log_density(row, np.zeros(4), np.ones(4)) for row in z]
-    np.testing.assert_allclose(model.bound(inputs, SEED).loss, np.log(average) - joint, rtol=1e-5)
+    np.testing.assert_allclose(bound.loss, np.log(average) - joint, rtol=1e-5)
 
 
 @pytest.mark.parametrize("method", ["mopoe", "mmvae"])
@@ -99,9 +100,8 @@ def test_unimodal_is_mmvaes_bound_with_one_sample():
 def test_one_modality_is_a_plain_vae(method, kl):
     model = small.model(("sensor",), joint_posterior=method, objective=mopoe.objectives.ELBO(kl=kl))
     x = small.rows(5, ("sensor",))["sensor"]
-    bound = model.bound({"sensor": x}, SEED)
+    bound, z = bound_and_z(model, {"sensor": x})
     expert = model.encoders["sensor"](x)
-    z = drawn(model.mixture.components({"sensor": expert}, {}), SEED)
     for row in range(5):
         loc, scale = expert.mean()[row].numpy().astype(float), expert.stddev()[row].numpy().astype(float)
         out = model.decoders["sensor"].network(z[row : row + 1])[0].numpy().astype(float)

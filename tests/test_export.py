@@ -12,13 +12,15 @@ import pytest
 import signature_rows
 import small
 import tensorflow as tf
-from running import finish, start
+from running import finish, main, start
 
 import tf_mopoe as mopoe
 from tf_mopoe import export
 from tf_mopoe.components import Components
 from tf_mopoe.densities import Normal
 from tf_mopoe.export import pruning, row_draws
+
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")
@@ -282,7 +284,7 @@ def test_the_trainer_exports_a_run(tmp_path):
     model = small.model(("word", "sensor"))
     model.save(tmp_path / "model.keras")
     flags = [f"--run={tmp_path}", "--version=5", "--num_samples=4"]
-    output = finish(start([sys.executable, "-m", "trainers.export", *flags]))
+    output = main("export", *flags)
     target = tmp_path / "saved_model" / "5"
     assert str(target) in output
     assert f'name: "{tmp_path.name}"' in (target.parent / "models.config").read_text()

@@ -2,6 +2,7 @@
 
 import json
 
+import draws
 import keras
 import numpy as np
 import pytest
@@ -84,20 +85,20 @@ def test_its_network_is_in_training_mode_in_training_only():
 
 
 def test_translate_and_log_likelihood_come_from_it():
-    model, inputs = joint_model(), small.rows(5)
-    q, noise_seed = model.subset_posterior(inputs), tf.random.split([7, 0], 2)[1]
-    z = q.loc + q.stddev() * tf.random.stateless_normal([5, 4], noise_seed)
-    np.testing.assert_allclose(
-        model.translate(inputs, to="sensor", seed=7), model.decode(z, "sensor"), rtol=1e-5, atol=1e-6
-    )
-    z = q.loc + q.stddev() * tf.random.stateless_normal([8, 5, 4], noise_seed)
+    model, inputs = joint_model(), small.rows(400)
+    q = model.subset_posterior(inputs)
+    made, (z,) = draws.decoded(model, lambda: model.translate(inputs, to="sensor", seed=7))
+    np.testing.assert_allclose(made, model.decode(z, "sensor"), rtol=1e-5, atol=1e-6)
+    loc, scale = q.loc[:, None], q.stddev()[:, None]
+    draws.assert_drawn_from(z, [1.0], loc, scale)
+    nats, z = draws.decoded(model, lambda: model.log_likelihood(inputs, 8, seed=7))
+    draws.assert_drawn_from(np.concatenate(z), [1.0], np.tile(loc, (8, 1, 1)), np.tile(scale, (8, 1, 1)))
+    z = np.concatenate(z).reshape(8, -1, 4)
     prior = model.mixture.density.distribution(tf.zeros([4]), tf.ones([4]))
     terms = prior.log_prob(z) - q.log_prob(z)
     for name, decoder in model.decoders.items():
         terms += np.stack([decoder(part).log_prob(inputs[name]) for part in z])
-    np.testing.assert_allclose(
-        model.log_likelihood(inputs, 8, seed=7), np.log(np.mean(np.exp(terms + 60.0), axis=0)) - 60.0, rtol=1e-4
-    )
+    np.testing.assert_allclose(nats, np.log(np.mean(np.exp(terms + 60.0), axis=0)) - 60.0, rtol=1e-4)
     assert np.isfinite(model.log_likelihood(inputs, 8, seed=7, given=("word",))).all()
 
 

@@ -8,9 +8,14 @@ from tf_mopoe import sampling
 from tf_mopoe.components import Components
 
 
+@tf.function  # thousands of draws: op by op they take a minute
+def many(weights, seeds):
+    return tf.map_fn(lambda seed: sampling.stratified(weights, seed), seeds, fn_output_signature=tf.int32)
+
+
 def draws(weights, count):
     seeds = tf.stack([tf.range(count), tf.range(count) + 7], axis=1)
-    return tf.map_fn(lambda seed: sampling.stratified(weights, seed), seeds, fn_output_signature=tf.int32).numpy()
+    return many(weights, seeds).numpy()
 
 
 @pytest.mark.parametrize("rows, components", [(2, 7), (16, 7), (1, 3), (7, 7)])

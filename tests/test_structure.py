@@ -7,7 +7,11 @@ import subprocess
 import sys
 import zipfile
 
+import pytest
+
 import tf_mopoe as mopoe
+
+pytestmark = pytest.mark.integration
 
 ROOT = pathlib.Path(__file__).parents[1]
 # Who may import whom, upstream first: data sets, algebra and likelihoods, layers, objectives, model, what uses a model.

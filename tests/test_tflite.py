@@ -16,6 +16,8 @@ import tf_mopoe as mopoe
 from tf_mopoe import export
 from tf_mopoe.networks import celeba, digits, mnist_svhn_text, polymnist
 
+pytestmark = pytest.mark.integration
+
 QUANTIZATIONS = (None, "float16", "dynamic", "int8")
 
 
