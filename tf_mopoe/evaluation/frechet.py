@@ -3,7 +3,10 @@
 import numpy as np
 
 from tf_mopoe import sampling
+from tf_mopoe.checks import check_count, check_integer
+from tf_mopoe.datasets.rows import take
 from tf_mopoe.evaluation import subset_latents
+from tf_mopoe.evaluation.classifiers import check_functions
 
 
 def frechet_distance(features_a, features_b):
@@ -51,7 +54,13 @@ def frechet_distances(model, inputs, features, num_samples=None, batch_size=1000
 
     Returns:
         {("prior", target) and (given, target): distance}, `given` a tuple of one name.
+
+    Raises:
+        ValueError: for `features` of no modality, or inputs that do not hold complete rows.
     """
+    check_functions("features", features, model.modalities)
+    inputs, seed = subset_latents.complete(model, inputs), check_integer("seed", seed)
+    count = subset_latents.count_of(inputs) if num_samples is None else check_count("num_samples", num_samples)
     targets = [name for name in model.modalities if name in features]
     singles = [given for given in subset_latents.subsets_of(model.modalities, sizes=[1]) if set(targets) - set(given)]
     made = {("prior", target): [] for target in targets}
@@ -61,10 +70,14 @@ def frechet_distances(model, inputs, features, num_samples=None, batch_size=1000
         for target in targets:
             if target not in given:
                 made[given, target].append(features[target](model.decode(z, target, private)))
-    count = len(inputs[model.modalities[0]]) if num_samples is None else num_samples
+    real = {target: [] for target in targets}
+    for rows in subset_latents.batches(inputs, batch_size):
+        batch = take(inputs, rows)
+        for target in targets:
+            real[target].append(features[target](batch[target]))
     for start in range(0, count, batch_size):
         generated = model.generate(min(batch_size, count - start), seed=seed + start)
         for target in targets:
             made["prior", target].append(features[target](generated[target]))
-    real = {target: features[target](inputs[target]) for target in targets}
+    real = {target: np.concatenate(parts) for target, parts in real.items()}
     return {(given, to): frechet_distance(real[to], np.concatenate(parts)) for (given, to), parts in made.items()}
