@@ -30,7 +30,13 @@ setup(
         "train": ["matplotlib>=3.8", "tensorboard>=2.18"],  # pictures and TensorBoard logs of the trainers
         "serving": ["tensorflow-serving-api>=2.18"],  # the gRPC client; an export needs nothing of it
         "edge": ["ai-edge-litert>=1.2"],  # runs the .tflite files; their export checks them with it
-        "test": ["pytest>=8.0", "ruff>=0.6", "setuptools>=68", "wheel"],  # besides all of the above
+        "test": [
+            "hypothesis>=6.100",
+            "pytest>=8.0",
+            "ruff>=0.6",
+            "setuptools>=68",
+            "wheel",
+        ],  # besides all of the above
     },
     classifiers=[
         "Development Status :: 3 - Alpha",

@@ -86,13 +86,14 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("argument", REFUSED)
-@pytest.mark.parametrize("value", [True, np.True_, -1.5, "1", float("nan"), 1j, [1.0], 10**400], ids=str)
+@pytest.mark.parametrize("value", [True, np.True_, -1.5, "1", float("nan"), 1j, [1.0]], ids=str)
 def test_what_is_no_such_number_is_refused_by_name(argument, value, model, tmp_path):
-    if value == 10**400:
-        if argument in ("scale", "beta", "alpha", "weight", "private_beta", "reconstruction_weights"):
-            with pytest.raises(ValueError):
-                REFUSED[argument](value, model, tmp_path)
-        return
     name = argument.split()[0]
     with pytest.raises(ValueError, match=rf"`?{name}(`|\[).* must be .*Received: "):
         REFUSED[argument](value, model, tmp_path)
+
+
+@pytest.mark.parametrize("argument", ["scale", "beta", "alpha", "weight", "private_beta", "reconstruction_weights"])
+def test_an_integer_beyond_all_floats(argument, model, tmp_path):
+    with pytest.raises(ValueError, match=rf"`?{argument}(`|\[).* must be .*Received: "):
+        REFUSED[argument](10**400, model, tmp_path)

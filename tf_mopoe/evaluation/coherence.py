@@ -38,7 +38,7 @@ def conditional_coherence(model, inputs, labels, classifiers, sizes=None, batch_
 
     Args:
         model: `MultimodalVAE`.
-        inputs, labels: rows that have all modalities, and their classes, int [N].
+        inputs, labels: arrays or `Rows` of all modalities, and their classes, int [N].
         classifiers: {name: Keras model that gives probabilities, or a function x -> classes}.
         sizes: how many modalities are given; default: 1 to all but one.
         batch_size: rows at a time.

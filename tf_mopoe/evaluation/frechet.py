@@ -45,7 +45,7 @@ def frechet_distances(model, inputs, features, num_samples=None, batch_size=1000
 
     Args:
         model: `MultimodalVAE`.
-        inputs: rows that have all modalities.
+        inputs: arrays or `Rows` that have all modalities.
         features: {target: function x [N, E] -> [N, F]}, such as of `classifier_features` or `inception_features`.
         num_samples: rows made from the prior. Default: as many as there are real ones.
         batch_size: rows at a time.

@@ -14,7 +14,7 @@ def latent_mixture(model, inputs, num_components=10, covariance="full", seed=0, 
 
     Args:
         model: `MultimodalVAE`.
-        inputs: training rows that have all modalities; for "full", many more than D for each component.
+        inputs: training rows, arrays or `Rows`, that have all modalities; for "full", many more than D for each component.
         num_components: of the mixture.
         covariance: "full" (default) or "diag".
         seed: of the fit.

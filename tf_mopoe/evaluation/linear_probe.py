@@ -20,7 +20,7 @@ def linear_accuracy(
 
     Args:
         model: `MultimodalVAE`.
-        train_inputs, train_labels, test_inputs, test_labels: rows that have all modalities, and their classes, int [N].
+        train_inputs, train_labels, test_inputs, test_labels: arrays or `Rows` of all modalities, and their classes, int [N].
         num_train: how many training rows to draw, with the classes in proportion. Default: all.
         seed: of the draws.
         batch_size: rows at a time.

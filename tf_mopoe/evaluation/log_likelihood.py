@@ -16,7 +16,7 @@ def joint_log_likelihoods(model, inputs, num_samples=64, batch_size=500, seed=0,
 
     Args:
         model: `MultimodalVAE`.
-        inputs: rows that have all modalities.
+        inputs: arrays or `Rows` that have all modalities.
         num_samples: K importance samples a row.
         batch_size: rows at a time.
         seed: of the draws.

@@ -31,12 +31,12 @@ def usable_rows(x, card, margin=0.1):
         raise ValueError(f"`x` must be numbers of shape {('rows', *shape)}. Received: {x.dtype} {x.shape}")
     if isinstance(margin, bool) or not isinstance(margin, (int, float, np.number)) or not 0.0 <= margin < np.inf:
         raise ValueError(f"`margin` must be a number, 0 or more. Received: margin={margin!r}")
-    x = x.reshape(len(x), -1).astype(np.float64)
-    usable = (np.abs(x) <= np.finfo(np.float32).max).all(axis=1)  # NaN is not
+    x, axes = x.astype(np.float64), tuple(range(1, x.ndim))
+    usable = (np.abs(x) <= np.finfo(np.float32).max).all(axis=axes)  # NaN is not
     if card["input"]["range"] is not None:
         low, high = card["input"]["range"]
         slack = margin * (high - low)
-        usable &= ((x >= low - slack) & (x <= high + slack)).all(axis=1)
+        usable &= ((x >= low - slack) & (x <= high + slack)).all(axis=axes)
     return usable
 
 
