@@ -8,6 +8,8 @@ import numbers
 import os
 import sys
 
+MOST = 2**31 - 1  # an index of TensorFlow's, int32
+
 
 def is_number(value, high=sys.float_info.max):
     """Whether it is a finite number with 0 <= value <= high."""
@@ -26,21 +28,23 @@ def check_number(name, value, high=sys.float_info.max):
     """`value` as a float; a ValueError unless it is a number with 0 <= value <= high."""
     if not is_number(value, high):
         limit = "0 or more" if high == sys.float_info.max else f"from 0 to {high:g}"
-        raise ValueError(f"`{name}` must be a number, {limit}. Received: {name}={value!r}")
+        raise ValueError(f"`{name}` must be a number, {limit}. Received: {name}={as_text(value)}")
     return float(value)
 
 
-def check_count(name, value, low=1):
+def check_integer(name, value, low=-math.inf):
     """`value` as an int; a ValueError unless it is an integer with low <= value."""
     if not is_integer(value, low):
         limit = "" if low == -math.inf else f", {low} or more"
-        raise ValueError(f"`{name}` must be an integer{limit}. Received: {name}={value!r}")
+        raise ValueError(f"`{name}` must be an integer{limit}. Received: {name}={as_text(value)}")
     return int(value)
 
 
-def check_integer(name, value):
-    """`value` as an int; a ValueError unless it is an integer."""
-    return check_count(name, value, low=-math.inf)
+def check_count(name, value, low=1):
+    """As `check_integer`, of what counts something: no more than a tensor can have."""
+    if is_integer(value, low) and value > MOST:
+        raise ValueError(f"`{name}` must be {MOST} at most. Received: {name}={as_text(value)}")
+    return check_integer(name, value, low)
 
 
 def check_choice(name, value, choices):
@@ -49,6 +53,14 @@ def check_choice(name, value, choices):
         *most, last = map(as_quoted, choices)
         raise ValueError(f"`{name}` must be {', '.join(most)} or {last}. Received: {name}={value!r}")
     return value
+
+
+def as_text(value):
+    """`repr`, but of an int that is too long for it its size."""
+    try:
+        return repr(value)
+    except ValueError:
+        return f"an integer of {value.bit_length()} bits"
 
 
 def as_quoted(choice):

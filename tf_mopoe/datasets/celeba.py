@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from tf_mopoe.checks import check_choice, check_count, check_path
+from tf_mopoe.checks import check_choice, check_integer, check_path
 from tf_mopoe.datasets import text
 from tf_mopoe.datasets.rows import Rows
 
@@ -53,7 +53,7 @@ def celeba(data_dir, split="train", seed=0):
         FileNotFoundError: for a list, folder or picture that is absent.
     """
     check_choice("split", split, SPLITS)
-    seed = check_count("seed", seed, low=0)
+    seed = check_integer("seed", seed, low=0)
     folder = pathlib.Path(check_path("data_dir", data_dir))
     pictures = find(folder, "Img", "img_align_celeba")
     names, attributes = read_attributes(find(folder, "Anno", "list_attr_celeba.txt"))

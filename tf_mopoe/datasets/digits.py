@@ -7,7 +7,7 @@ import wave
 
 import numpy as np
 
-from tf_mopoe.checks import check_choice, check_count, check_path
+from tf_mopoe.checks import check_choice, check_integer, check_path
 from tf_mopoe.datasets import logmel, text
 from tf_mopoe.datasets.pairing import pair_by_label
 
@@ -37,7 +37,7 @@ def load_digits(split="train", seed=0, epoch=0, speech=None):
         ValueError: for an unknown split.
     """
     check_choice("split", split, ("train", "test"))
-    seed, epoch = check_count("seed", seed, low=0), check_count("epoch", epoch, low=0)
+    seed, epoch = check_integer("seed", seed, low=0), check_integer("epoch", epoch, low=0)
     data = arrays()
     images, image_labels = data[f"{split}_image"], data[f"{split}_image_label"]
     if speech is None:

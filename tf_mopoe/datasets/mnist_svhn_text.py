@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from tf_mopoe.checks import check_choice, check_count, check_path
+from tf_mopoe.checks import check_choice, check_integer, check_path
 from tf_mopoe.datasets import text
 from tf_mopoe.datasets.download import find_or_fetch
 from tf_mopoe.datasets.mnist import mnist
@@ -63,7 +63,7 @@ def mnist_svhn_text(data_dir, split="train", seed=0, epoch=0, download=True):
     """
     check_choice("split", split, ("train", "test"))
     folder = pathlib.Path(check_path("data_dir", data_dir))
-    seed, epoch = check_count("seed", seed, low=0), check_count("epoch", epoch, low=0)
+    seed, epoch = check_integer("seed", seed, low=0), check_integer("epoch", epoch, low=0)
     written, written_labels = read_mnist(folder, split, download)
     houses, house_labels = svhn(folder, split, download)
     # "test" is not "train" under another seed: the offsets of the texts would be the same ones.

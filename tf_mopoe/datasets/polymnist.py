@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from tf_mopoe.checks import check_count, check_path
+from tf_mopoe.checks import check_integer, check_path
 from tf_mopoe.datasets.mnist import mnist as read_mnist
 from tf_mopoe.datasets.rows import Rows
 
@@ -38,7 +38,7 @@ def polymnist(mnist, backgrounds=None, split="train", seed=0):
         FileNotFoundError: if MNIST or a background is not there.
         ImportError: if `backgrounds` is None and scikit-image is not installed.
     """
-    seed = check_count("seed", seed, low=0)
+    seed = check_integer("seed", seed, low=0)
     images, labels = read_mnist(check_path("mnist", mnist), split)
     ink = tf.constant(np.uint8(255) * (images > 128)[..., None])  # [N, 28, 28, 1]
     views = {}

@@ -83,6 +83,8 @@ def mean_by_number_given(values):
     Args:
         values: {(given, target): value} as of `conditional_coherence`, or {given: value} as of `linear_accuracy`.
     """
+    if not isinstance(values, dict) or not values or not all(isinstance(key, tuple) and key for key in values):
+        raise ValueError(f"`values` must be a dict by tuples of what is given. Received: values={values!r}")
     groups = {}
     for key, value in values.items():
         given = key[0] if isinstance(key[0], tuple) else key
@@ -107,6 +109,8 @@ def joint_coherence(model, classifiers, num_samples=1000, seed=0, latent=None):
     """
     check_functions("classifiers", classifiers, model.modalities)
     num_samples, seed = check_count("num_samples", num_samples), check_integer("seed", seed)
+    if latent is not None and not callable(latent):
+        raise ValueError(f"`latent` must be a function or None. Received: latent={latent!r}")
     if latent is None:
         made = model.generate(num_samples, seed=seed)
     else:

@@ -23,9 +23,9 @@ def frechet_distance(features_a, features_b):
         float, 0 or more, in the features' units squared.
 
     Raises:
-        ValueError: for features of other shapes.
+        ValueError: for features of other shapes, or that are not finite.
     """
-    sets = [np.asarray(features, np.float64) for features in (features_a, features_b)]
+    sets = [as_features("features_a", features_a), as_features("features_b", features_b)]
     shapes = [features.shape for features in sets]
     if any(len(shape) != 2 or shape[0] < 2 for shape in shapes) or shapes[0][1] != shapes[1][1]:
         raise ValueError(
@@ -38,6 +38,16 @@ def frechet_distance(features_a, features_b):
     overlap = np.linalg.svd(factors[0] @ factors[1].T, compute_uv=False).sum()
     traces = sum(np.sum(np.square(factor)) for factor in factors)
     return max(float(np.sum(np.square(means[0] - means[1])) + traces - 2.0 * overlap), 0.0)
+
+
+def as_features(argument, features):
+    try:
+        features = np.asarray(features, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"`{argument}` must be numbers [N, F]. Received: {type(features).__name__}") from error
+    if not np.isfinite(features).all():
+        raise ValueError(f"`{argument}` must be finite. Received: NaN or infinity among them")
+    return features
 
 
 def frechet_distances(model, inputs, features, num_samples=None, batch_size=1000, seed=0, progress=None):

@@ -67,7 +67,7 @@ def representative_rows(model, quantization, representative):
                 '`representative` must hold rows of every modality for quantization="int8". Received: None'
             )
         return {}
-    reading.check(representative, model.event_shapes)
+    reading.check(representative, model.event_shapes, argument="representative")
     reading.check_values(representative, model.event_shapes, every_row=False)
     rows = {}
     for name in (name for name in model.modalities if name in representative):
