@@ -68,8 +68,8 @@ def frechet_distances(model, inputs, features, num_samples=None, batch_size=1000
     Raises:
         ValueError: for `features` of no modality, or inputs that do not hold complete rows.
     """
-    check_functions("features", features, model.modalities)
     inputs, seed = subset_latents.complete(model, inputs), check_integer("seed", seed)
+    check_functions("features", features, model.modalities)
     count = subset_latents.count_of(inputs) if num_samples is None else check_count("num_samples", num_samples)
     targets = [name for name in model.modalities if name in features]
     singles = [given for given in subset_latents.subsets_of(model.modalities, sizes=[1]) if set(targets) - set(given)]
