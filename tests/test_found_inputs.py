@@ -106,3 +106,33 @@ def test_exports_of_something_else(model, tmp_path):
 def test_widths_of_something_else():
     with pytest.raises(ValueError, match="`hidden_units` must be a tuple of integers. Received: hidden_units=64"):
         mopoe.networks.mlp_encoder(3, 64)
+
+
+def test_names_of_something_else(model):
+    for wrong in (np.array(["image", "word"]), ["image"], 3, b"image"):
+        with pytest.raises(ValueError, match="`to` must be one of .*Received: "):
+            model.translate(ROWS, to=wrong)
+    for wrong in ([[]], [["image"]], [None], "image", {"image"}):
+        with pytest.raises(ValueError, match="`given` must be a tuple or list .*Received: given="):
+            model.log_likelihood(ROWS, given=wrong)
+    for wrong in ([0, 0], (np.zeros(3), np.zeros(3)), "xx", (np.zeros((3, 32, 64, 1)), np.zeros(2))):
+        with pytest.raises(ValueError, match="`speech` must be arrays"):
+            datasets.load_digits("test", speech=wrong)
+    with pytest.raises(ValueError, match="`sizes` must be a list"):
+        evaluation.conditional_coherence(model, ROWS, np.zeros(4), {"word": len}, sizes=np.array(1))
+
+
+def test_arrays_of_unlike_rows():
+    with pytest.raises(ValueError, match="`x` must be an array. Received: list"):
+        evaluation.train_classifier([0, []], [0, 1])
+    with pytest.raises(ValueError, match="`labels` must be an array. Received: list"):
+        evaluation.classifier_accuracy(ROWS, [[1], [2, 3]], {"word": len})
+    with pytest.raises(ValueError, match="`x` must be numbers of shape"):
+        export.usable_rows([0, []], {"input": {"shape": [None, 2], "range": None}})
+    with pytest.raises(ValueError, match="`features_a` must be numbers"):
+        evaluation.frechet_distance(10**400, np.zeros((3, 2)))
+
+
+def test_a_version_beyond_the_servers_numbers(model, tmp_path):
+    with pytest.raises(ValueError, match="`version` must be a positive integer or None. Received: version="):
+        export.saved_model(model, tmp_path, version=2**63)

@@ -63,7 +63,7 @@ def refuse_losses(given):
 
 
 def check_given(given, inputs, names):
-    if not isinstance(given, (tuple, list)) or not given or not set(given) <= set(names):
+    if not isinstance(given, (tuple, list)) or not given or not all(isinstance(n, str) and n in names for n in given):
         raise ValueError(
             f"`given` must be a tuple or list of one or more of the modalities in `inputs`, {names}. "
             f"Received: given={given!r}"

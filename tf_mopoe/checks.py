@@ -8,6 +8,8 @@ import numbers
 import os
 import sys
 
+import numpy as np
+
 MOST = 2**31 - 1  # an index of TensorFlow's, int32
 
 
@@ -45,6 +47,14 @@ def check_count(name, value, low=1):
     if is_integer(value, low) and value > MOST:
         raise ValueError(f"`{name}` must be {MOST} at most. Received: {name}={as_text(value)}")
     return check_integer(name, value, low)
+
+
+def as_array(name, value):
+    """`value` as a NumPy array; a ValueError for lists of unlike lengths."""
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"`{name}` must be an array. Received: {type(value).__name__}, {error}") from error
 
 
 def check_choice(name, value, choices):

@@ -282,7 +282,7 @@ class MultimodalVAE(BoundTrained):
             reading.check_values(inputs, self.event_shapes)
 
     def check_name(self, argument, name):
-        if name is not None and name not in self.modalities:
+        if name is not None and not (isinstance(name, str) and name in self.modalities):
             raise ValueError(f"`{argument}` must be one of {list(self.modalities)} or None. Received: {name!r}")
 
     # ---- configuration

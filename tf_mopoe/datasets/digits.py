@@ -42,9 +42,10 @@ def load_digits(split="train", seed=0, epoch=0, speech=None):
     images, image_labels = data[f"{split}_image"], data[f"{split}_image_label"]
     if speech is None:
         speech = as_picture(data[f"{split}_speech"]), data[f"{split}_speech_label"]
-    if not isinstance(speech, tuple | list) or len(speech) != 2 or len(speech[0]) != len(speech[1]):
+    pair = isinstance(speech, tuple | list) and len(speech) == 2 and all(isinstance(x, np.ndarray) for x in speech)
+    if not pair or speech[0].ndim != 4 or speech[1].shape != speech[0].shape[:1]:
         raise ValueError(
-            "`speech` must be a pair of log-mels [N, 32, 64, 1] and labels [N], or None. Received: another"
+            "`speech` must be arrays (log-mels [N, 32, 64, 1], labels [N]) or None. Received: something else"
         )
     # "test" is not "train" under another seed: the words' offsets would be the same ones.
     offset = 0 if split == "train" else 10**6

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from tf_mopoe.checks import check_count
+from tf_mopoe.checks import as_array, check_count
 
 
 def train_classifier(x, labels, epochs=8, batch_size=128, seed=0, verbose=0):
@@ -25,7 +25,7 @@ def train_classifier(x, labels, epochs=8, batch_size=128, seed=0, verbose=0):
     Raises:
         ValueError: for x of another shape, or labels that are not one class per row.
     """
-    x = np.asarray(x)
+    x = as_array("x", x)
     if x.ndim != 4 or 0 in x.shape or x.dtype.kind not in "fiu":
         raise ValueError(f"`x` must be pictures [N, H, W, C]. Received: {x.dtype} {x.shape}")
     labels = check_labels(labels, len(x))
@@ -76,10 +76,7 @@ def read_label(classifier, x, batch_size=1000):
 
 def check_labels(labels, rows):
     """`labels` as an array; a ValueError unless they are one class for each of the rows."""
-    try:
-        labels = np.asarray(labels)
-    except ValueError:  # lists of unlike lengths
-        labels = np.empty((0, 0))
+    labels = as_array("labels", labels)
     if labels.shape != (rows,):
         raise ValueError(f"`labels` must be one class a row, shape ({rows},). Received: shape {labels.shape}")
     return labels

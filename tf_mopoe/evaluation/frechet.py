@@ -43,7 +43,7 @@ def frechet_distance(features_a, features_b):
 def as_features(argument, features):
     try:
         features = np.asarray(features, np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"`{argument}` must be numbers [N, F]. Received: {type(features).__name__}") from error
     if not np.isfinite(features).all():
         raise ValueError(f"`{argument}` must be finite. Received: NaN or infinity among them")

@@ -24,7 +24,9 @@ def subsets_of(names, sizes=None):
 
 
 def is_collection(sizes):
-    return isinstance(sizes, list | tuple | set | range | np.ndarray) and len(sizes) > 0
+    if isinstance(sizes, np.ndarray):
+        return sizes.ndim == 1 and len(sizes) > 0
+    return isinstance(sizes, list | tuple | set | range) and len(sizes) > 0
 
 
 def complete(model, inputs):

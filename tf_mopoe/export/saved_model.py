@@ -63,7 +63,7 @@ def saved_model(model, path, version=None, num_samples=64, name=None):
     path = pathlib.Path(check_path("path", path))
     if path.exists() and not path.is_dir():
         raise ValueError(f"`path` must be a folder. Received: path={str(path)!r}, which is a file")
-    if version is not None and not is_integer(version, low=1):
+    if version is not None and not (is_integer(version, low=1) and version < 2**63):  # the server's int64
         raise ValueError(f"`version` must be a positive integer or None. Received: version={version!r}")
     if name is not None and not isinstance(name, str):
         raise ValueError(f"`name` must be a string or None. Received: name={name!r}")

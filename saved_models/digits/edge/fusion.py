@@ -26,7 +26,11 @@ def usable_rows(x, card, margin=0.1):
     Raises:
         ValueError: for x of another shape or without numbers, or a `margin` that is not a number, 0 or more.
     """
-    x, shape = np.asarray(x), tuple(card["input"]["shape"][1:])
+    shape = tuple(card["input"]["shape"][1:])
+    try:
+        x = np.asarray(x)
+    except ValueError:  # lists of unlike lengths
+        x = np.asarray(None)
     if x.shape[1:] != shape or x.ndim == 0 or x.dtype.kind not in "fiu":
         raise ValueError(f"`x` must be numbers of shape {('rows', *shape)}. Received: {x.dtype} {x.shape}")
     if isinstance(margin, bool) or not isinstance(margin, (int, float, np.number)) or not 0.0 <= margin < np.inf:
