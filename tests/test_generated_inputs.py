@@ -83,7 +83,7 @@ def test_inputs_of_methods(method, x):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
-@examples(800)
+@examples(300)
 @given(x=generated.inputs())
 def test_many_inputs_of_methods(method, x):
     check_method(method, x)
@@ -267,7 +267,7 @@ def test_arguments(case, value):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", ARGUMENTS)
-@examples(200)
+@examples(100)
 @given(value=generated.ANYTHING)
 def test_many_arguments(case, value):
     check_argument(case, value)
