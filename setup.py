@@ -33,7 +33,13 @@ setup(
         "train": ["matplotlib>=3.8.0", "tensorboard>=2.18.0"],  # pictures and TensorBoard logs of the trainers
         "serving": ["tensorflow-serving-api>=2.18.0"],  # the gRPC client; an export needs nothing of it
         "edge": ["ai-edge-litert>=1.3.0"],  # runs the .tflite files; their export checks them with it
-        "test": ["pytest>=8.2.0", "pytest-xdist>=3.6.0", "ruff>=0.13.0", "setuptools>=70.1.0"],  # besides all of the above
+        "test": [  # besides all of the above
+            "hypothesis>=6.100.0",
+            "pytest>=8.2.0",
+            "pytest-xdist>=3.6.0",
+            "ruff>=0.13.0",
+            "setuptools>=70.1.0",
+        ],
     },
     classifiers=[
         "Development Status :: 3 - Alpha",

@@ -162,17 +162,6 @@ def test_lookup_tables_go_along(tmp_path):
     np.testing.assert_allclose(out["loc"], model.subset_posterior({"x": x}).loc, rtol=1e-5, atol=1e-6)
 
 
-def test_names_that_cannot_be_inputs(tmp_path):
-    for name in ("seed", "loc", "_x"):
-        encoder = mopoe.GaussianEncoder(mopoe.networks.mlp_encoder(3, (4,)), 2)
-        decoder = mopoe.Decoder(mopoe.networks.mlp_decoder(3, 2, (4,)), mopoe.likelihoods.Normal())
-        with pytest.raises(ValueError, match=f"to be the name of an exported input. Received: '{name}'"):
-            export.saved_model(mopoe.MultimodalVAE({name: encoder}, {name: decoder}), tmp_path / "m")
-    with pytest.raises(ValueError, match="`num_samples` must be an integer, 1 or more. Received: num_samples=0"):
-        export.saved_model(small.model(("sensor",)), tmp_path / "m", num_samples=0)
-    assert not (tmp_path / "m").exists()
-
-
 def test_versions_count_up_and_what_is_there_is_never_overwritten(tmp_path):
     model, path = small.model(("sensor",)), tmp_path / "my model"
     assert export.saved_model(model, path, version=3).name == "3"

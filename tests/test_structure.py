@@ -25,6 +25,7 @@ STAGES = [
         "sampling",
         "inputs",
         "likelihoods",
+        "names",
         "networks",
         "rounding",
     },

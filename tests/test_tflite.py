@@ -242,7 +242,6 @@ def test_errors_say_what_is_wrong(tmp_path, monkeypatch):
         ),
         ((model, tmp_path, None, {"word": rows["image"]}), "`word` must have shape"),
         ((model, tmp_path, None, rows | {"image": rows["image"] * np.nan}), "`image` must be finite"),
-        ((model_of({"höhe": NETWORKS["table"]}), tmp_path), "name must be letters, .* Received: 'höhe'"),
     ):
         with pytest.raises(ValueError, match=message):
             export.tflite_encoders(*given)

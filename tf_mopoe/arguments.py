@@ -1,26 +1,24 @@
 """Checks of what a `MultimodalVAE` is made of and called with; its inputs are checked in `inputs.py`."""
 
-import numbers
-
 import numpy as np
 import tensorflow as tf
 
+from tf_mopoe.checks import is_number
 from tf_mopoe.inputs import FLAG
 from tf_mopoe.layers.decoder import Decoder
 from tf_mopoe.layers.gaussian_encoder import GaussianEncoder
+from tf_mopoe.names import plain_names
 
 
 def check_parts(encoders, decoders):
     for argument, parts, kind in (("encoders", encoders, GaussianEncoder), ("decoders", decoders, Decoder)):
         if not isinstance(parts, dict) or not parts or not all(isinstance(part, kind) for part in parts.values()):
             raise ValueError(f"`{argument}` must be a dict of {kind.__name__} by modality. Received: {parts!r}")
+        plain_names(parts)  # errors for the names
     if set(encoders) != set(decoders):
         raise ValueError(
             f"`encoders` and `decoders` must have the same modalities. Received: {sorted(encoders)} and {sorted(decoders)}"
         )
-    bad = [n for n in encoders if not isinstance(n, str) or not n.isidentifier() or n.startswith(FLAG)]
-    if bad:
-        raise ValueError(f"A modality's name must be an identifier that does not begin with {FLAG!r}. Received: {bad}")
     sizes = {name: encoder.latent_dim for name, encoder in encoders.items()}
     if len(set(sizes.values())) > 1:
         raise ValueError(f"All `encoders` must have the same latent_dim. Received: {sizes}")
@@ -42,7 +40,7 @@ def weights_of(reconstruction_weights, decoders):
             f"Received: {reconstruction_weights!r}"
         )
     for name, weight in reconstruction_weights.items():
-        if not isinstance(weight, numbers.Real) or not 0.0 <= weight < float("inf"):
+        if not is_number(weight):
             raise ValueError(f"reconstruction_weights[{name!r}] must be a number, 0 or more. Received: {weight!r}")
     return {name: float(weight) for name, weight in reconstruction_weights.items()}
 
@@ -65,7 +63,7 @@ def refuse_losses(given):
 
 
 def check_given(given, inputs, names):
-    if not isinstance(given, (tuple, list)) or not given or not set(given) <= set(names):
+    if not isinstance(given, (tuple, list)) or not given or not all(isinstance(n, str) and n in names for n in given):
         raise ValueError(
             f"`given` must be a tuple or list of one or more of the modalities in `inputs`, {names}. "
             f"Received: given={given!r}"

@@ -11,6 +11,7 @@ from tf_mopoe import inputs as reading
 from tf_mopoe.checks import check_count
 from tf_mopoe.layers import mixture_of_products
 from tf_mopoe.layers.decoder import weights_of_decoder
+from tf_mopoe.names import plain_name
 from tf_mopoe.objectives import ELBO
 from tf_mopoe.posterior import Encoded
 from tf_mopoe.private import Private
@@ -81,7 +82,7 @@ class MultimodalVAE(BoundTrained):
         for part in ("encoder", "decoder"):
             for name, layer in getattr(self, part + "s").items():
                 if re.fullmatch(r"(gaussian_en|de)coder(_\d+)?", layer.name):  # not a name that the user gave
-                    layer.name = f"{name}_{part}"
+                    layer.name = f"{plain_name(name)}_{part}"
         for name, decoder in self.decoders.items():
             shape = (None, self.latent_dim + self.private.sizes[name])
             try:
@@ -196,7 +197,7 @@ class MultimodalVAE(BoundTrained):
         Raises:
             ValueError: unless `num_samples` is a positive integer and `seed` an integer or None.
         """
-        check_count("num_samples", num_samples)
+        num_samples = check_count("num_samples", num_samples)
         seed = sampling.as_seed(seed)
         z = self.mixture.density.noise([num_samples, self.latent_dim], seed)
         return self.decode(z, private=self.private.draw(NOTHING, [num_samples], seed))
@@ -222,7 +223,7 @@ class MultimodalVAE(BoundTrained):
                 that is present, a `num_samples` that is not a positive integer, or a `given` that names none of, or more
                 than, the modalities in `inputs`.
         """
-        check_count("num_samples", num_samples)
+        num_samples = check_count("num_samples", num_samples)
         self.check_rows(inputs)
         if given is not None:
             arguments.check_given(given, inputs, [name for name in self.modalities if name in inputs])
@@ -281,7 +282,7 @@ class MultimodalVAE(BoundTrained):
             reading.check_values(inputs, self.event_shapes)
 
     def check_name(self, argument, name):
-        if name is not None and name not in self.modalities:
+        if name is not None and not (isinstance(name, str) and name in self.modalities):
             raise ValueError(f"`{argument}` must be one of {list(self.modalities)} or None. Received: {name!r}")
 
     # ---- configuration

@@ -6,6 +6,8 @@ import random
 import numpy as np
 import tensorflow as tf
 
+from tf_mopoe.checks import is_integer
+
 
 def as_seed(seed=None):
     """An int (or None: a new one, in a graph at each of its calls) as the seed of a stateless op: int32 [2]."""
@@ -13,7 +15,7 @@ def as_seed(seed=None):
         return tf.random.uniform([2], maxval=2**31 - 1, dtype=tf.int32)
     if seed is None:
         seed = random.randrange(2**31)
-    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool):
+    if not is_integer(seed):
         raise ValueError(f"`seed` must be an integer or None. Received: seed={seed!r}")
     seed = int(seed)
     return tf.constant([seed % 2**31, seed // 2**31 % 2**31], tf.int32)

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from tf_mopoe import arguments
 from tf_mopoe import inputs as reading
+from tf_mopoe.datasets.rows import Rows, as_dataset
 from tf_mopoe.posterior import Posterior
 
 
@@ -110,28 +111,38 @@ class BoundTrained(keras.Model):
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
-    def fit(self, x=None, y=None, *args, **kwargs):
-        """As `keras.Model.fit`; `x` is a dict of arrays or a data set of such dicts, and there is no `y`."""
+    def fit(self, x=None, y=None, batch_size=None, *args, **kwargs):
+        """As `keras.Model.fit`; `x` is a dict of arrays, `Rows` or a data set of such dicts, and there is no `y`."""
         arguments.refuse_labels(y, kwargs.get("sample_weight"))
         self.check_arrays(x)
         self.check_arrays(kwargs.get("validation_data"))
         if getattr(self, "optimizer", None) and not self.optimizer.built:
             with self.distribute_strategy.scope():  # a step that makes variables is traced twice
                 self.optimizer.build(self.trainable_variables)
-        return super().fit(x, y, *args, **kwargs)
+        if isinstance(kwargs.get("validation_data"), Rows):
+            size = kwargs.pop("validation_batch_size", None) or batch_size
+            kwargs["validation_data"] = as_dataset(kwargs["validation_data"], size)
+        if isinstance(x, Rows):
+            x, batch_size = as_dataset(x, batch_size, kwargs.get("shuffle", True)), None
+            kwargs["shuffle"] = False  # done, and Keras warns that it cannot
+        return super().fit(x, y, batch_size, *args, **kwargs)
 
-    def evaluate(self, x=None, y=None, *args, **kwargs):
-        """As `keras.Model.evaluate`; `x` is a dict of arrays or a data set of such dicts, and there is no `y`."""
+    def evaluate(self, x=None, y=None, batch_size=None, *args, **kwargs):
+        """As `keras.Model.evaluate`; `x` is a dict of arrays, `Rows` or a data set of such dicts; there is no `y`."""
         arguments.refuse_labels(y, kwargs.get("sample_weight"))
         self.check_arrays(x)
-        return super().evaluate(x, y, *args, **kwargs)
+        if isinstance(x, Rows):
+            x, batch_size = as_dataset(x, batch_size), None
+        return super().evaluate(x, y, batch_size, *args, **kwargs)
 
-    def predict(self, x, *args, **kwargs):
+    def predict(self, x, batch_size=None, *args, **kwargs):
         """As `keras.Model.predict`: {name: reconstruction mean}, NumPy arrays [N, E], see `call`."""
         if isinstance(x, dict):
             self.check_rows(x)
             reading.check_some(x)
-        return super().predict(x, *args, **kwargs)
+        if isinstance(x, Rows):
+            x, batch_size = as_dataset(x, batch_size), None
+        return super().predict(x, batch_size, *args, **kwargs)
 
     def check_arrays(self, x):
         if isinstance(x, dict):

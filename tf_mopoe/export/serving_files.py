@@ -1,6 +1,7 @@
 """The files beside a model's versions: TF Serving's configuration, and how to call this model."""
 
 from tf_mopoe.inputs import FLAG
+from tf_mopoe.names import plain_names
 
 MAX_BATCH_SIZE = 128  # rows that the server joins into one batch
 
@@ -172,7 +173,9 @@ def write(folder, name, model, num_samples, signatures):
 
 
 def readme(name, model, num_samples, signatures):
-    names, latent, layer = list(model.modalities), model.latent_dim, model.mixture
+    plain, latent, layer = plain_names(model.modalities), model.latent_dim, model.mixture
+    names = list(plain.values())
+    shapes = {plain[name]: shape for name, shape in model.event_shapes.items()}
     if layer.draws(model.modalities):
         size, components = (
             layer.num_components,
@@ -180,8 +183,11 @@ def readme(name, model, num_samples, signatures):
         )
     else:
         subsets = layer.formable_subsets(model.modalities)
-        size, components = len(subsets), ", in order: " + ", ".join(f"({' and '.join(subset)})" for subset in subsets)
-    columns = [f'    "{n}": np.zeros({[2, *shape]}, np.float32),' for n, shape in model.event_shapes.items()]
+        size, components = (
+            len(subsets),
+            ", in order: " + ", ".join(f"({' and '.join(plain[name] for name in subset)})" for subset in subsets),
+        )
+    columns = [f'    "{n}": np.zeros({[2, *shape]}, np.float32),' for n, shape in shapes.items()]
     columns += [f'    "{FLAG}{n}": np.array({[n == names[0]] * 2}),' for n in names]
     parts = [(f"loc_{n}", "zeros") for n in names] + [(f"scale_{n}", "ones") for n in names]
     part_columns = [f'    "{part}": np.{fill}({[2, latent]}, np.float32),' for part, fill in parts]
@@ -198,7 +204,7 @@ def readme(name, model, num_samples, signatures):
         modalities=", ".join(names),
         size=MAX_BATCH_SIZE,
         table="\n".join(f"| {TABLE[n].format(**figures)} |" for n in TABLE if n in signatures),
-        rows=", ".join(f"`{n}` [{', '.join(['B', *map(str, shape)])}]" for n, shape in model.event_shapes.items()),
+        rows=", ".join(f"`{n}` [{', '.join(['B', *map(str, shape)])}]" for n, shape in shapes.items()),
         flags=", ".join(f"`{FLAG}{n}`" for n in names),
         components=components,
         first=names[0],

@@ -1,15 +1,12 @@
 """The signatures of an export: functions of flat, named tensors with a leading batch axis, each row for itself."""
 
-import re
-
 import tensorflow as tf
 
 from tf_mopoe import inputs as reading
 from tf_mopoe.densities import Normal, loc_and_scale
 from tf_mopoe.export import row_draws
+from tf_mopoe.names import plain_names
 from tf_mopoe.posterior import Encoded
-
-TAKEN = ("seed", "loc", "scale")  # names of other inputs and outputs
 
 
 def signatures(model, num_samples):
@@ -24,17 +21,17 @@ def signatures(model, num_samples):
 
     Returns:
         {name: (function of flat tensors -> {name: tensor}, list of its inputs' `tf.TensorSpec`)}; the first is the default.
-
-    Raises:
-        ValueError: for a modality that cannot be the name of an input.
     """
-    check_names(model.modalities)
+    plain = plain_names(model.modalities)
     latent = [None, model.latent_dim]
-    values = [tf.TensorSpec([None, *shape], tf.float32, name=name) for name, shape in model.event_shapes.items()]
-    flags = [tf.TensorSpec([None], tf.bool, name=reading.FLAG + name) for name in model.modalities]
+    values = [tf.TensorSpec([None, *shape], tf.float32, name=plain[n]) for n, shape in model.event_shapes.items()]
+    flags = [tf.TensorSpec([None], tf.bool, name=reading.FLAG + plain[name]) for name in model.modalities]
     parts = [
-        tf.TensorSpec(latent, tf.float32, name=f"{part}_{name}") for part in TAKEN[1:] for name in model.modalities
+        tf.TensorSpec(latent, tf.float32, name=f"{part}_{plain[name]}")
+        for part in ("loc", "scale")
+        for name in model.modalities
     ]
+    flag_names = [reading.FLAG + name for name in model.modalities]
     seed = tf.TensorSpec([None, 2], tf.int32, name="seed")
     rows, experts = values + flags, parts + flags
     density = model.mixture.density
@@ -47,20 +44,23 @@ def signatures(model, num_samples):
     def decode(z, private):
         # A likelihood's mean may have lost a static size, such as one channel.
         made = model.decode(z, private=private)
-        return {name: tf.ensure_shape(x, (None, *model.event_shapes[name])) for name, x in made.items()}
+        return {plain[name]: tf.ensure_shape(x, (None, *model.event_shapes[name])) for name, x in made.items()}
 
     def translations(encoded, seed):
         z = row_draws.sample(model.mixture.largest(*encoded[:3]), seed)
         return decode(z, row_draws.private(model, encoded, seed))
 
+    def encoded_rows(tensors):
+        return model.encode(dict(zip([*model.modalities, *flag_names], tensors)))
+
     def encode(*tensors):
-        return posterior(model.encode(named(rows, tensors)))
+        return posterior(encoded_rows(tensors))
 
     def joint_posterior(*tensors):  # subsets that are drawn are the same for every row
-        return model.mixture.components(*model.encode(named(rows, tensors))[:3]).parameters()
+        return model.mixture.components(*encoded_rows(tensors)[:3]).parameters()
 
     def translate(*tensors):
-        return translations(model.encode(named(rows, tensors[:-1])), tensors[-1])
+        return translations(encoded_rows(tensors[:-1]), tensors[-1])
 
     def generate(seed):
         nothing = Encoded({}, {}, {}, {})
@@ -68,18 +68,16 @@ def signatures(model, num_samples):
         return decode(z, row_draws.private(model, nothing, seed))
 
     def fuse(*tensors):
-        given = named(experts, tensors[:-1])
-        available = {name: given[reading.FLAG + name] for name in model.modalities}
-        q = {
-            name: expert(given[f"loc_{name}"], given[f"scale_{name}"], available[name], density)
-            for name in model.modalities
-        }
+        count, q, available = len(model.modalities), {}, {}
+        for name, loc, scale, flag in zip(model.modalities, *(tensors[i * count : (i + 1) * count] for i in range(3))):
+            available[name] = flag & valid(loc, scale)
+            q[name] = expert(loc, scale, available[name], density)
         encoded = Encoded(q, available, {}, {})
         made = translations(encoded, tensors[-1])
         return posterior(encoded) | made if has_product else made
 
     def log_likelihood(*tensors):
-        encoded = model.encode(named(rows, tensors[:-1]))
+        encoded = encoded_rows(tensors[:-1])
         kept = encoded._replace(experts=parameters(encoded.experts), private=parameters(encoded.private))
 
         def of_one(row):
@@ -115,17 +113,14 @@ def distributions(pairs, density):
     return {name: density.distribution(*pair) for name, pair in pairs.items()}
 
 
-def check_names(modalities):
-    for name in modalities:
-        if name in TAKEN or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
-            raise ValueError(
-                f"A modality's name must be letters, digits and underscores, a letter first, and none of "
-                f"{list(TAKEN)}, to be the name of an exported input. Received: {name!r}"
-            )
+def valid(loc, scale):
+    """The rows in which an expert is one, [B]: loc finite, scale positive, and the numbers of its product finite.
 
-
-def named(specs, tensors):
-    return {spec.name: tensor for spec, tensor in zip(specs, tensors)}
+    A batch on a server has rows of several clients: a row that is wrong must not fail those of the others.
+    """
+    precision = tf.square(tf.math.reciprocal(scale))
+    finite = tf.math.is_finite(scale) & tf.math.is_finite(precision) & tf.math.is_finite(precision * loc)
+    return tf.reduce_all(finite & (scale > 0.0), axis=-1)
 
 
 def expert(loc, scale, available, density):

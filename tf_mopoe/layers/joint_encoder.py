@@ -13,8 +13,10 @@ from tf_mopoe.layers.mixture_of_products import MixtureOfProducts
 class JointEncoder(MixtureOfProducts):
     """q(z | X) = N(loc(X), scale(X)^2), by a network that takes all modalities; an alternative to `MixtureOfProducts`.
 
-    It serves the rows that have all modalities. The others have the product of the experts they have, without prior: the
-    network never sees a row in which something is missing, in training nor after. Reference: Suzuki et al. 2016 (JMVAE).
+    Rows with all modalities have its distribution; the others have the product of the experts they have, without prior.
+    The network computes the others too, with zeros in place of what is missing, and its result is not used for them: they
+    add nothing to a gradient, but a layer whose rows see each other in training (batch normalisation) sees those zeros. In
+    a call that lacks a whole modality the network does not run. Reference: Suzuki et al. 2016 (JMVAE).
 
     Args:
         network: Keras model: {name: x [B, E]} -> features [B, ...], such as `networks.joint_encoder(...)`.

@@ -26,7 +26,9 @@ class IWAE(Objective):
         sum{ (1 - beta + beta * v[k]) * v[k] * d(log w)/dz * dz/d(encoder) - beta * (v[k] - 1/K) * d log( q(z) / q[s](z) ) }
 
     where the last d is with z held: z comes from q[s], and q is the mixture. "dreg_published" leaves that term out, as
-    the code of Shi et al. 2019 does: with several components and K > 1 its mean is not that of the plain one.
+    Shi et al. 2019 describe it: with several components and K > 1 its mean is not that of the plain one. (In the code
+    that they released the hook that should multiply by v[k] a second time is on a tensor that the loss does not depend
+    on, and never acts: its gradient has v[k] once, and is neither of these.)
 
     The terms told are averages under the importance weights; the KL is what the loss has beside them.
 
