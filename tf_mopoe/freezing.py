@@ -32,4 +32,5 @@ def parts_of(model):
 def hand_down(layer):
     """Freezes what a layer is made of, if it is made with `trainable=False`: Keras does so at an assignment only."""
     if not layer.trainable:
+        layer.trainable = True  # what an attribute is already is no assignment
         layer.trainable = False

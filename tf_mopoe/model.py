@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_mopoe import arguments, freezing, sampling, saving, sharing
+from tf_mopoe import arguments, config_checks, freezing, sampling
 from tf_mopoe import inputs as reading
 from tf_mopoe.checks import check_count
 from tf_mopoe.layers import mixture_of_products
@@ -14,11 +14,12 @@ from tf_mopoe.layers.decoder import weights_of_decoder
 from tf_mopoe.objectives import ELBO
 from tf_mopoe.posterior import Encoded
 from tf_mopoe.private import Private
+from tf_mopoe.saving import Saved
 from tf_mopoe.training import BoundTrained
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
-class MultimodalVAE(BoundTrained):
+class MultimodalVAE(Saved, BoundTrained):
     """A variational autoencoder of several modalities, any of which may be missing in any row.
 
     Inputs are dicts: `{name: x [B, E]}`, floating dtype, and optionally `has_<name>`, bool [B], False in the rows that
@@ -66,7 +67,7 @@ class MultimodalVAE(BoundTrained):
         self.objective = ELBO() if objective is None else objective
         if not callable(self.objective) or isinstance(self.objective, type):
             raise ValueError(f"`objective` must be callable, such as objectives.ELBO(). Received: {objective!r}")
-        saving.check_objective(self.objective)
+        config_checks.check_objective(self.objective)
         self.base_seed = sampling.as_seed(seed).numpy()
         self.seed = int(self.base_seed[0]) if seed is None else int(seed)
         self.mixture = mixture_of_products.from_name(joint_posterior)
@@ -78,7 +79,7 @@ class MultimodalVAE(BoundTrained):
         self.term_weights = arguments.weights_of(reconstruction_weights, self.decoders)
         self.make_metrics()
         freezing.hand_down(self)
-        saving.check_parts(self.layer_parts(), lambda parts: MultimodalVAE(**parts))
+        config_checks.check_parts(self.layer_parts(), lambda parts: MultimodalVAE(**parts))
 
     def build_parts(self):
         self.event_shapes = {}
@@ -288,40 +289,6 @@ class MultimodalVAE(BoundTrained):
     def check_name(self, argument, name):
         if name is not None and name not in self.modalities:
             raise ValueError(f"`{argument}` must be one of {list(self.modalities)} or None. Received: {name!r}")
-
-    # ---- configuration
-
-    def layer_parts(self):
-        """The constructor's arguments that are layers."""
-        encoders = {name: self.encoders[name] for name in self.modalities}
-        decoders = {name: self.decoders[name] for name in self.modalities}
-        return {"encoders": encoders, "decoders": decoders, "joint_posterior": self.mixture}
-
-    def get_config(self):
-        return super().get_config() | {
-            **sharing.serialize(self.layer_parts() | {"objective": self.objective}),
-            "reconstruction_weights": self.reconstruction_weights,
-            "private_beta": self.private.beta,
-            "seed": self.seed,
-            "frozen": freezing.frozen(self),
-        }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        frozen = config.pop("frozen", None)
-        names = ("shared", "encoders", "decoders", "joint_posterior", "objective")
-        parts = {name: config.pop(name) for name in names if name in config}
-        with sharing.loading():
-            model = cls(**sharing.deserialize(parts, custom_objects), **config)
-        if frozen is not None:  # files of earlier versions do not say
-            freezing.freeze(model, frozen)
-        return model
-
-    def save(self, filepath, *args, **kwargs):
-        """As `keras.Model.save`, with a warning of classes that are not registered, without which no file is read."""
-        saving.warn_of_unregistered(self.layer_parts() | {"objective": self.objective})
-        super().save(filepath, *args, **kwargs)
 
 
 NOTHING = Encoded({}, {}, {}, {})

@@ -109,18 +109,16 @@ def extracted(node, common, shared, places):
             layer["config"] = extracted(layer["config"], common, shared, places)
             places[tag] = len(shared)
             shared.append(layer)
-        return reference(places[tag]) | {key: value for key, value in node.items() if key not in own}
+        return config_of(SharedLayer, {"index": places[tag]}) | {
+            key: value for key, value in node.items() if key not in own
+        }
     return {key: extracted(value, common, shared, places) for key, value in node.items() if key != TAG}
 
 
-def reference(index):
-    """The config of a `SharedLayer`, which Keras would take for another object of the file at the same address."""
-    return {
-        "module": SharedLayer.__module__,
-        "class_name": SharedLayer.__name__,
-        "config": SharedLayer(index).get_config(),
-        "registered_name": keras.saving.get_registered_name(SharedLayer),
-    }
+def config_of(cls, config):
+    """What Keras writes of an object of this class: made by hand, as Keras takes objects at one address for one object."""
+    registered = keras.saving.get_registered_name(cls)
+    return {"module": cls.__module__, "class_name": cls.__name__, "config": config, "registered_name": registered}
 
 
 @contextlib.contextmanager
@@ -137,21 +135,21 @@ def is_loading():
     return LOADED.get() is not None
 
 
-def deserialize(config, custom_objects=None):
+def deserialize(config, custom_objects=None, safe_mode=True):
     """The parts of what `serialize` returned (or an earlier version, one part at a time): {argument: part or dict}."""
+
+    def deserialized(config):
+        return keras.saving.deserialize_keras_object(with_all_calls(config), custom_objects, safe_mode)
+
     config = dict(config)
     for layer in config.pop("shared", ()):
-        LOADED.get().append(deserialized(layer, custom_objects))
+        LOADED.get().append(deserialized(layer))
     return {
-        argument: {name: deserialized(child, custom_objects) for name, child in part.items()}
+        argument: {name: deserialized(child) for name, child in part.items()}
         if "class_name" not in part
-        else deserialized(part, custom_objects)
+        else deserialized(part)
         for argument, part in config.items()
     }
-
-
-def deserialized(config, custom_objects):
-    return keras.saving.deserialize_keras_object(with_all_calls(config), custom_objects)
 
 
 def with_all_calls(config):

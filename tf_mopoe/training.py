@@ -113,17 +113,17 @@ class BoundTrained(keras.Model):
     def compile_from_config(self, config):
         """Keras' own, which it leaves to the models that have a `compile` of their own."""
         config = dict(config)
-        numbers = config.pop("optimized", None)
+        numbers = config.pop("optimized", None)  # None: of an earlier version
         self.compile(**keras.saving.deserialize_keras_object(config))
         variables = self.trainable_variables if numbers is None else [self.variables[number] for number in numbers]
-        self.optimizer.build(variables)
+        if variables:
+            self.optimizer.build(variables)
 
     def get_compile_config(self):
-        """Keras' own, and the variables that the optimizer was built for: some may have been frozen since."""
+        """Keras' own, and for which variables the optimizer was built: some may have been frozen since, or all before."""
         config = super().get_compile_config()
-        optimizer = getattr(self, "optimizer", None)
-        if config and optimizer and optimizer.built:
-            known = {id(variable) for variable in optimizer._trainable_variables}
+        if config:
+            known = {id(v) for v in self.optimizer._trainable_variables} if self.optimizer.built else set()
             config["optimized"] = [number for number, v in enumerate(self.variables) if id(v) in known]
         return config
 
