@@ -287,7 +287,7 @@ def test_a_keras_file_keeps_all(tmp_path):
     model.save(tmp_path / "m.keras")
     copy = keras.models.load_model(tmp_path / "m.keras")
     assert copy.private.sizes == PRIVATE and copy.private.beta == 0.3
-    assert [encoder.private_dim for encoder in copy.encoders.values()] == [2, 0, 3]
+    assert [copy.encoders[name].private_dim for name in copy.modalities] == [2, 0, 3]
     np.testing.assert_array_equal(copy.bound(inputs, SEED).loss, model.bound(inputs, SEED).loss)
     model.save_weights(tmp_path / "w.weights.h5")
     other = private_model(private_beta=0.3, seed=1)

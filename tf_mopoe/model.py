@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_mopoe import arguments, sampling
+from tf_mopoe import arguments, config_checks, freezing, sampling
 from tf_mopoe import inputs as reading
 from tf_mopoe.checks import check_count
 from tf_mopoe.layers import mixture_of_products
@@ -15,11 +15,12 @@ from tf_mopoe.names import plain_name
 from tf_mopoe.objectives import ELBO
 from tf_mopoe.posterior import Encoded
 from tf_mopoe.private import Private
+from tf_mopoe.saving import Saved
 from tf_mopoe.training import BoundTrained
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
-class MultimodalVAE(BoundTrained):
+class MultimodalVAE(Saved, BoundTrained):
     """A variational autoencoder of several modalities, any of which may be missing in any row.
 
     Inputs are dicts: `{name: x [B, E]}`, floating dtype, and optionally `has_<name>`, bool [B], False in the rows that
@@ -60,12 +61,14 @@ class MultimodalVAE(BoundTrained):
         super().__init__(**{"autocast": False} | kwargs)
         arguments.check_parts(encoders, decoders)
         self.modalities = tuple(encoders)
-        self.encoders = dict(encoders)
-        self.decoders = dict(decoders)
+        # By name: weights go by their order, and have to fit a model that names the same modalities in another one.
+        self.encoders = dict(sorted(encoders.items()))
+        self.decoders = dict(sorted(decoders.items()))
         self.latent_dim = next(iter(encoders.values())).latent_dim
         self.objective = ELBO() if objective is None else objective
         if not callable(self.objective) or isinstance(self.objective, type):
             raise ValueError(f"`objective` must be callable, such as objectives.ELBO(). Received: {objective!r}")
+        config_checks.check_objective(self.objective)
         self.base_seed = sampling.as_seed(seed).numpy()
         self.seed = int(self.base_seed[0]) if seed is None else int(seed)
         self.mixture = mixture_of_products.from_name(joint_posterior)
@@ -76,14 +79,18 @@ class MultimodalVAE(BoundTrained):
         self.reconstruction_weights = reconstruction_weights
         self.term_weights = arguments.weights_of(reconstruction_weights, self.decoders)
         self.make_metrics()
+        freezing.hand_down(self)
+        config_checks.check_parts(self.layer_parts(), lambda parts: MultimodalVAE(**parts))
 
     def build_parts(self):
         self.event_shapes = {}
         for part in ("encoder", "decoder"):
-            for name, layer in getattr(self, part + "s").items():
+            for name in self.modalities:
+                layer = getattr(self, part + "s")[name]
                 if re.fullmatch(r"(gaussian_en|de)coder(_\d+)?", layer.name):  # not a name that the user gave
                     layer.name = f"{plain_name(name)}_{part}"
-        for name, decoder in self.decoders.items():
+        for name in self.modalities:
+            decoder = self.decoders[name]
             shape = (None, self.latent_dim + self.private.sizes[name])
             try:
                 if not decoder.built:
@@ -94,7 +101,8 @@ class MultimodalVAE(BoundTrained):
                     f"Received: {error}"
                 ) from error
             self.event_shapes[name] = decoder.event_shape
-        for name, encoder in self.encoders.items():
+        for name in self.modalities:
+            encoder = self.encoders[name]
             shape = (None, *self.event_shapes[name])
             try:
                 if not encoder.built:
@@ -127,9 +135,7 @@ class MultimodalVAE(BoundTrained):
         self.check_name("to", to)
         w = {name: (private or {}).get(name) for name in self.modalities}
         if to is None:
-            return {
-                name: decoder(self.private.join(name, z, w[name])).mean() for name, decoder in self.decoders.items()
-            }
+            return {name: self.decoders[name](self.private.join(name, z, w[name])).mean() for name in self.modalities}
         return self.decoders[to](self.private.join(to, z, w[to])).mean()
 
     def joint_posterior(self, inputs, seed=None):
@@ -284,34 +290,6 @@ class MultimodalVAE(BoundTrained):
     def check_name(self, argument, name):
         if name is not None and not (isinstance(name, str) and name in self.modalities):
             raise ValueError(f"`{argument}` must be one of {list(self.modalities)} or None. Received: {name!r}")
-
-    # ---- configuration
-
-    def get_config(self):
-        parts = ("encoders", "decoders")
-        return super().get_config() | {
-            **{
-                part: {n: keras.saving.serialize_keras_object(p) for n, p in getattr(self, part).items()}
-                for part in parts
-            },
-            "joint_posterior": keras.saving.serialize_keras_object(self.mixture),
-            "objective": keras.saving.serialize_keras_object(self.objective),
-            "reconstruction_weights": self.reconstruction_weights,
-            "private_beta": self.private.beta,
-            "seed": self.seed,
-        }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        for part in ("encoders", "decoders"):
-            config[part] = {
-                name: keras.saving.deserialize_keras_object(layer, custom_objects)
-                for name, layer in config[part].items()
-            }
-        for part in ("joint_posterior", "objective"):
-            config[part] = keras.saving.deserialize_keras_object(config[part], custom_objects)
-        return cls(**config)
 
 
 NOTHING = Encoded({}, {}, {}, {})

@@ -1,5 +1,7 @@
 """Training and evaluation by Keras of a model that has a bound: steps, metrics, and `fit` with its checks."""
 
+import warnings
+
 import keras
 import tensorflow as tf
 
@@ -66,6 +68,9 @@ class BoundTrained(keras.Model):
             # Keras' optimizers sum the gradients of the replicas.
             scaled = self.optimizer.scale_loss(loss / tf.distribute.get_strategy().num_replicas_in_sync)
         variables = self.trainable_variables
+        if not variables:
+            warnings.warn("The model has nothing to train: all its variables are frozen", stacklevel=2)  # as Keras does
+            return self.update_metrics(terms, private_kl)
         # Zeros, not None, for the networks of a modality that is not given: then it equals one that is masked.
         gradients = tape.gradient(
             scaled, [variable.value for variable in variables], unconnected_gradients=tf.UnconnectedGradients.ZERO
@@ -108,15 +113,27 @@ class BoundTrained(keras.Model):
 
     def compile_from_config(self, config):
         """Keras' own, which it leaves to the models that have a `compile` of their own."""
+        config = dict(config)
+        numbers = config.pop("optimized", None)  # None: of an earlier version
         self.compile(**keras.saving.deserialize_keras_object(config))
-        self.optimizer.build(self.trainable_variables)
+        variables = self.trainable_variables if numbers is None else [self.variables[number] for number in numbers]
+        if variables:
+            self.optimizer.build(variables)
+
+    def get_compile_config(self):
+        """Keras' own, and for which variables the optimizer was built: some may have been frozen since, or all before."""
+        config = super().get_compile_config()
+        if config:
+            known = {id(v) for v in self.optimizer._trainable_variables} if self.optimizer.built else set()
+            config["optimized"] = [number for number, v in enumerate(self.variables) if id(v) in known]
+        return config
 
     def fit(self, x=None, y=None, batch_size=None, *args, **kwargs):
         """As `keras.Model.fit`; `x` is a dict of arrays, `Rows` or a data set of such dicts, and there is no `y`."""
         arguments.refuse_labels(y, kwargs.get("sample_weight"))
         self.check_arrays(x)
         self.check_arrays(kwargs.get("validation_data"))
-        if getattr(self, "optimizer", None) and not self.optimizer.built:
+        if getattr(self, "optimizer", None) and not self.optimizer.built and self.trainable_variables:
             with self.distribute_strategy.scope():  # a step that makes variables is traced twice
                 self.optimizer.build(self.trainable_variables)
         if isinstance(kwargs.get("validation_data"), Rows):

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from tf_mopoe.checks import check_count
 from tf_mopoe.densities import DENSITIES, Normal
+from tf_mopoe.freezing import hand_down
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -42,6 +43,7 @@ class GaussianEncoder(keras.layers.Layer):
             self.private_log_variance_head = keras.layers.Dense(
                 self.private_dim, dtype="float32", name="private_log_variance"
             )
+        hand_down(self)
 
     def build(self, input_shape):
         """`input_shape`: shape of x with the batch axis, (None, ...)."""

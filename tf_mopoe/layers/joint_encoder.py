@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from tf_mopoe.components import Components
 from tf_mopoe.densities import loc_and_scale
+from tf_mopoe.freezing import hand_down
 from tf_mopoe.layers.gaussian_encoder import GaussianEncoder
 from tf_mopoe.layers.mixture_of_products import MixtureOfProducts
 
@@ -28,6 +29,7 @@ class JointEncoder(MixtureOfProducts):
     def __init__(self, network, latent_dim, modalities=None, **kwargs):
         super().__init__("full", "none", modalities=modalities, **kwargs)
         self.encoder = GaussianEncoder(network, latent_dim)
+        hand_down(self)
 
     def check_latent_dim(self, latent_dim):
         if self.encoder.latent_dim != latent_dim:

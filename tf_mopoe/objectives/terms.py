@@ -1,5 +1,6 @@
 """What every objective returns, and what most of them compute."""
 
+import inspect
 from typing import NamedTuple
 
 import keras
@@ -35,19 +36,24 @@ class Objective:
     """
 
     def get_config(self):
-        return {name: serialized(value) for name, value in vars(self).items()}
+        return {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in arguments_of(type(self))}
 
     @classmethod
     def from_config(cls, config):
-        return cls(**{name: deserialized(value) for name, value in config.items()})
+        return cls(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
 
 
-def serialized(value):
-    return keras.saving.serialize_keras_object(value) if isinstance(value, (Objective, Schedule)) else value
-
-
-def deserialized(value):
-    return keras.saving.deserialize_keras_object(value) if isinstance(value, dict) and "class_name" in value else value
+def arguments_of(cls):
+    """The names of a constructor's arguments, those included that it hands on as **kwargs."""
+    names = []
+    for parent in cls.__mro__:
+        if "__init__" not in vars(parent) or parent is object:
+            continue
+        parameters = [*inspect.signature(parent.__init__).parameters.values()][1:]
+        names += [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) and p.name not in names]
+        if not any(p.kind == p.VAR_KEYWORD for p in parameters):
+            break
+    return names
 
 
 def check_beta(beta, name="beta"):
