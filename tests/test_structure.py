@@ -13,11 +13,11 @@ ROOT = pathlib.Path(__file__).parents[1]
 # Who may import whom, upstream first: data sets, algebra and likelihoods, layers, objectives, model, what uses a model.
 STAGES = [
     {"checks", "datasets", "subsets", "densities", "experts", "sampling", "inputs", "likelihoods", "networks"},
-    {"components", "private"},
+    {"components", "private", "hyperparameters"},
     {"layers"},
     {"posterior"},
     {"objectives", "arguments"},
-    {"training"},
+    {"not_finite", "training"},
     {"model"},
     {"evaluation", "figures", "plots", "export"},
 ]

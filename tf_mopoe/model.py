@@ -9,6 +9,7 @@ import tensorflow as tf
 from tf_mopoe import arguments, sampling
 from tf_mopoe import inputs as reading
 from tf_mopoe.checks import check_count
+from tf_mopoe.hyperparameters import as_number
 from tf_mopoe.layers import mixture_of_products
 from tf_mopoe.layers.decoder import weights_of_decoder
 from tf_mopoe.objectives import ELBO
@@ -38,6 +39,8 @@ class MultimodalVAE(BoundTrained):
         reconstruction_weights: weight of each modality's reconstruction term. "dimension": the largest modality's number
             of variables over this one's (Sutter et al. 2021, appendix); None (default): all 1; or {name: float}.
         private_beta: weight of the KL of private latent variables (`GaussianEncoder(private_dim=P)`) in the loss.
+            This, `reconstruction_weights` and the float attributes of `objective` may be assigned during the training,
+            as in `model.objective.beta = 2.0` in a callback; or be scalar variables (`tf.Variable`, `keras.Variable`).
         seed: int, of the draws in training and evaluation. Default: a new one, from Python's `random` (so that
             `keras.utils.set_random_seed` sets it).
 
@@ -63,18 +66,16 @@ class MultimodalVAE(BoundTrained):
         self.decoders = dict(decoders)
         self.latent_dim = next(iter(encoders.values())).latent_dim
         self.objective = ELBO() if objective is None else objective
-        if not callable(self.objective) or isinstance(self.objective, type):
-            raise ValueError(f"`objective` must be callable, such as objectives.ELBO(). Received: {objective!r}")
         self.base_seed = sampling.as_seed(seed).numpy()
         self.seed = int(self.base_seed[0]) if seed is None else int(seed)
         self.mixture = mixture_of_products.from_name(joint_posterior)
         self.mixture.bind(self.modalities, next(iter(encoders.values())).density)
         self.mixture.check_latent_dim(self.latent_dim)
         self.private = Private({name: encoder.private_dim for name, encoder in encoders.items()}, private_beta)
+        self.private.make_live()
         self.build_parts()
-        self.reconstruction_weights = reconstruction_weights
-        self.term_weights = arguments.weights_of(reconstruction_weights, self.decoders)
-        self.make_metrics()
+        self.set_reconstruction_weights(reconstruction_weights)
+        self.make_training_state()
 
     def build_parts(self):
         self.event_shapes = {}
@@ -295,8 +296,8 @@ class MultimodalVAE(BoundTrained):
             },
             "joint_posterior": keras.saving.serialize_keras_object(self.mixture),
             "objective": keras.saving.serialize_keras_object(self.objective),
-            "reconstruction_weights": self.reconstruction_weights,
-            "private_beta": self.private.beta,
+            "reconstruction_weights": self.weights_config(),
+            "private_beta": as_number(self.private.beta),
             "seed": self.seed,
         }
 
