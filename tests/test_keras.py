@@ -14,7 +14,7 @@ import tensorflow as tf
 import tf_mopoe as mopoe
 from tf_mopoe import export
 
-KERNELS = ("loss", "reconstruction_image", "reconstruction_word", "reconstruction_sensor", "kl")
+KERNELS = ("loss", "reconstruction_image", "reconstruction_word", "reconstruction_sensor", "kl", "elbo")
 
 
 def test_fit_on_arrays_learns_and_reports_every_term():

@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 # Who may import whom, upstream first: data sets, algebra and likelihoods, layers, objectives, model, what uses a model.
 STAGES = [
     {"checks", "datasets", "subsets", "densities", "experts", "sampling", "inputs", "likelihoods", "networks"},
-    {"components", "private", "hyperparameters"},
+    {"components", "private", "hyperparameters", "aside"},
     {"layers"},
     {"posterior"},
     {"objectives", "arguments"},

@@ -13,6 +13,7 @@ import tensorflow as tf
 from tf_mopoe.checks import check_count
 from tf_mopoe.export import pruning, serving_files, warm_up
 from tf_mopoe.export.signatures import signatures
+from tf_mopoe.not_finite import check_weights
 
 
 def saved_model(model, path, version=None, num_samples=64, name=None):
@@ -54,8 +55,8 @@ def saved_model(model, path, version=None, num_samples=64, name=None):
         `pathlib.Path` of the version's folder.
 
     Raises:
-        ValueError: if `path` is a file, `version` or `num_samples` is no positive integer, or a modality's name cannot be
-            that of an input.
+        ValueError: if `path` is a file, `version` or `num_samples` is no positive integer, a modality's name cannot be
+            that of an input, or the model's weights are not finite.
         FileExistsError: if that version is there already.
     """
     path = pathlib.Path(path)
@@ -64,6 +65,7 @@ def saved_model(model, path, version=None, num_samples=64, name=None):
     if version is not None and not is_positive(version):
         raise ValueError(f"`version` must be a positive integer or None. Received: version={version!r}")
     check_count("num_samples", num_samples)
+    check_weights(model)
     endpoints = signatures(model, num_samples)
     path.mkdir(parents=True, exist_ok=True)
     check_free(path, version)

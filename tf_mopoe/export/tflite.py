@@ -1,16 +1,17 @@
 """Encoders as .tflite files, for devices that run LiteRT: they encode, a server fuses."""
 
 import json
-import os
 import pathlib
 
 import numpy as np
 
 import tf_mopoe
 from tf_mopoe import inputs as reading
+from tf_mopoe.aside import write_aside
 from tf_mopoe.densities import Normal
 from tf_mopoe.export import encoder_file, fusion
 from tf_mopoe.export.signatures import check_names
+from tf_mopoe.not_finite import check_weights
 
 
 def tflite_encoders(model, path, quantization=None, representative=None):
@@ -37,7 +38,8 @@ def tflite_encoders(model, path, quantization=None, representative=None):
 
     Raises:
         ValueError: if `path` is a file, for an unknown `quantization`, `representative` rows that are missing or do not
-            fit the model, a modality's name that no input can have, or a network that cannot be converted (or not so).
+            fit the model, a modality's name that no input can have, a network that cannot be converted (or not so), or
+            weights that are not finite.
         ImportError: without ai-edge-litert.
     """
     path = pathlib.Path(path)
@@ -48,6 +50,7 @@ def tflite_encoders(model, path, quantization=None, representative=None):
             f'`quantization` must be None, "float16", "dynamic" or "int8". Received: quantization={quantization!r}'
         )
     check_names(model.modalities)
+    check_weights(model)
     rows = representative_rows(model, quantization, representative)
     files = {
         name: encoder_file.converted(encoder, name, model.event_shapes[name], quantization, rows.get(name))
@@ -104,9 +107,4 @@ def card(model, name, quantization, rows):
 
 
 def replace(path, content):
-    aside = path.with_name(f".part-{path.name}")
-    try:
-        aside.write_bytes(content)
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    write_aside(path, lambda part: part.write_bytes(content))
