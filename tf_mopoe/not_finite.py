@@ -57,7 +57,7 @@ class FirstNotFinite:
         sums = gradient_sums(model, gradients)
         scales = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
         if scales:  # an infinite gradient is its way to find the scale, unless there is no scale left
-            lost = model.optimizer.dynamic_scale <= 1.0
+            lost = model.optimizer.dynamic_scale <= 1.0 if model.optimizer.built else False
             sums = {place: tf.where(lost, total, 0.0) for place, total in sums.items()}
         finite = tf.math.is_finite(loss) & tf.reduce_all(tf.math.is_finite(list(sums.values())))
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
@@ -145,7 +145,7 @@ def has_batch_statistics(model):
 
 def check_weights(model):
     """Raises a ValueError that names a weight which is not finite, if the model has one."""
-    floats = [variable for variable in model.variables if tf.as_dtype(variable.dtype).is_floating]
+    floats = [variable for variable in model.weights if tf.as_dtype(variable.dtype).is_floating]
     finite = [tf.reduce_all(tf.math.is_finite(variable.value)) for variable in floats]
     bad = [variable.path for variable, good in zip(floats, finite) if not good]
     if bad:

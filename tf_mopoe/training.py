@@ -208,13 +208,18 @@ class BoundTrained(keras.Model):
         self.check_arrays(given.get("validation_data"))
         callbacks = given.get("callbacks")
         if isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks.append(EndAtNotFinite())
+            callbacks.callbacks.insert(0, EndAtNotFinite())
+            callbacks.callbacks[0].set_model(self)
         else:  # before those that save the model
             given["callbacks"] = [EndAtNotFinite(), *keras.tree.flatten(callbacks or [])]
-        if getattr(self, "optimizer", None) and not self.optimizer.built:
-            with self.distribute_strategy.scope():  # a step that makes variables is traced twice
-                self.optimizer.build(self.trainable_variables)
+        self.build_optimizer()
         return super().fit(**given)
+
+    def build_optimizer(self):
+        """Creates the optimizer's variables before the step is traced, which would otherwise be traced twice."""
+        if getattr(self, "optimizer", None) and not self.optimizer.built:
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
 
     def evaluate(self, x=None, y=None, *args, num_samples=1, **kwargs):
         """As `keras.Model.evaluate`; `x` is a dict of arrays or a data set of such dicts, and there is no `y`.
@@ -233,6 +238,7 @@ class BoundTrained(keras.Model):
         """As `keras.Model.train_on_batch`; raises as `fit`."""
         given = arguments.of_call(super().train_on_batch, x, *args, **kwargs)
         self.check_arrays(x)
+        self.build_optimizer()
         self.first_not_finite.reset()
         logs = super().train_on_batch(**given)
         self.first_not_finite.check()
