@@ -121,7 +121,7 @@ def test_dreg_has_the_mean_of_the_iwae_gradient_and_a_lower_variance(subsets, sa
 def test_the_bounds_are_in_order():
     """20 rows, 400 times each: averaged over the draws, within 5 standard errors."""
     model, weights, inputs = linear_gaussian.linear_gaussian(joint_posterior="mmvae")
-    model.term_weights = dict.fromkeys(weights, 1.0)
+    model.reconstruction_weights = None
     exact = linear_gaussian.exact(weights, inputs, list(weights))
     many = {name: np.repeat(x, 400, axis=0) for name, x in inputs.items()}
     bounds = {

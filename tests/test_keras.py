@@ -15,7 +15,7 @@ import tensorflow as tf
 import tf_mopoe as mopoe
 from tf_mopoe import export
 
-KERNELS = ("loss", "reconstruction_image", "reconstruction_word", "reconstruction_sensor", "kl")
+KERNELS = ("loss", "reconstruction_image", "reconstruction_word", "reconstruction_sensor", "kl", "elbo")
 
 
 def test_fit_on_arrays_learns_and_reports_every_term():
@@ -61,7 +61,7 @@ def test_callbacks(tmp_path):
     ]
     history = model.fit(small.rows(32), epochs=9, validation_split=0.25, callbacks=callbacks, verbose=0).history
     assert len(history["loss"]) == 2  # stopped early
-    assert (tmp_path / "log.csv").read_text().splitlines()[0].startswith("epoch,kl,loss,reconstruction_image")
+    assert (tmp_path / "log.csv").read_text().splitlines()[0].startswith("epoch,elbo,kl,loss,reconstruction_image")
     assert list((tmp_path / "logs").rglob("events*")) and list((tmp_path / "backup").iterdir())
     best = keras.models.load_model(tmp_path / "best.keras")
     assert best.evaluate(small.rows(8), verbose=0) is not None

@@ -31,11 +31,11 @@ STAGES = [
         "sharing",
     },
     {"freezing", "config_checks"},
-    {"components", "private"},
+    {"components", "private", "hyperparameters", "aside"},
     {"layers"},
     {"posterior"},
     {"objectives", "arguments"},
-    {"training", "saving"},
+    {"not_finite", "training", "saving"},
     {"model"},
     {"evaluation", "figures", "plots", "export"},
 ]

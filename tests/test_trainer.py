@@ -114,6 +114,7 @@ def test_a_run_leaves_all_its_files(finished):
         "step",
         "loss",
         "kl",
+        "elbo",
         *(f"reconstruction_{n}" for n in ("image", "speech", "word")),
         "seconds",
     }

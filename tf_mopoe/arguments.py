@@ -1,9 +1,11 @@
 """Checks of what a `MultimodalVAE` is made of and called with; its inputs are checked in `inputs.py`."""
 
+import inspect
+
 import numpy as np
 import tensorflow as tf
 
-from tf_mopoe.checks import is_number
+from tf_mopoe.hyperparameters import check_hyperparameter
 from tf_mopoe.inputs import FLAG
 from tf_mopoe.layers.decoder import Decoder
 from tf_mopoe.layers.gaussian_encoder import GaussianEncoder
@@ -28,7 +30,7 @@ def check_parts(encoders, decoders):
 
 
 def weights_of(reconstruction_weights, decoders):
-    """{name: float} from None, "dimension" or a dict."""
+    """Returns {name: float or scalar variable} from None, "dimension" or a dict."""
     if reconstruction_weights is None:
         return dict.fromkeys(decoders, 1.0)
     if reconstruction_weights == "dimension":
@@ -39,14 +41,35 @@ def weights_of(reconstruction_weights, decoders):
             f'`reconstruction_weights` must be None, "dimension" or a dict with a number for each of {list(decoders)}. '
             f"Received: {reconstruction_weights!r}"
         )
-    for name, weight in reconstruction_weights.items():
-        if not is_number(weight):
-            raise ValueError(f"reconstruction_weights[{name!r}] must be a number, 0 or more. Received: {weight!r}")
-    return {name: float(weight) for name, weight in reconstruction_weights.items()}
+    return {
+        n: check_hyperparameter(f"reconstruction_weights[{n!r}]", weight)
+        for n, weight in reconstruction_weights.items()
+    }
 
 
-def refuse_labels(y, sample_weight):
-    for argument, value in (("y", y), ("sample_weight", sample_weight)):
+def of_call(method, *args, **kwargs):
+    """The arguments of a call of `fit` or `evaluate`, by name. A ValueError for labels, weights, or no data."""
+    given = dict(inspect.signature(method).bind(*args, **kwargs).arguments)
+    check_data(given.get("x"))
+    refuse_labels(given.get("y"), given.get("sample_weight"), given.get("class_weight"))
+    validation = given.get("validation_data")
+    if isinstance(validation, (tuple, list)):  # Keras takes (x, y) and (x, y, sample_weight)
+        refuse_labels(*(list(validation[1:]) + [None, None])[:2])
+        given["validation_data"] = validation[0]
+    return given
+
+
+def check_data(x):
+    """Raises a ValueError for what is no data, or not by modality; data sets and generators are checked in the step."""
+    if x is None or isinstance(x, (list, tuple, np.ndarray, tf.Tensor)):
+        received = "None" if x is None else type(x).__name__
+        raise ValueError(
+            f"`x` must be a dict of arrays by modality, or a data set of such dicts. Received: x={received}"
+        )
+
+
+def refuse_labels(y, sample_weight, class_weight=None):
+    for argument, value in (("y", y), ("sample_weight", sample_weight), ("class_weight", class_weight)):
         if value is not None:
             raise ValueError(
                 f"There is no `{argument}`: the model learns its inputs, so give a dict of modalities only, and data sets "

@@ -40,6 +40,8 @@ class MultimodalVAE(Saved, BoundTrained):
         reconstruction_weights: weight of each modality's reconstruction term. "dimension": the largest modality's number
             of variables over this one's (Sutter et al. 2021, appendix); None (default): all 1; or {name: float}.
         private_beta: weight of the KL of private latent variables (`GaussianEncoder(private_dim=P)`) in the loss.
+            This, `reconstruction_weights` and the float attributes of `objective` may be assigned during the training,
+            as in `model.objective.beta = 2.0` in a callback; or be scalar variables (`tf.Variable`, `keras.Variable`).
         seed: int, of the draws in training and evaluation. Default: a new one, from Python's `random` (so that
             `keras.utils.set_random_seed` sets it).
 
@@ -66,8 +68,6 @@ class MultimodalVAE(Saved, BoundTrained):
         self.decoders = dict(sorted(decoders.items()))
         self.latent_dim = next(iter(encoders.values())).latent_dim
         self.objective = ELBO() if objective is None else objective
-        if not callable(self.objective) or isinstance(self.objective, type):
-            raise ValueError(f"`objective` must be callable, such as objectives.ELBO(). Received: {objective!r}")
         config_checks.check_objective(self.objective)
         self.base_seed = sampling.as_seed(seed).numpy()
         self.seed = int(self.base_seed[0]) if seed is None else int(seed)
@@ -75,10 +75,10 @@ class MultimodalVAE(Saved, BoundTrained):
         self.mixture.bind(self.modalities, next(iter(encoders.values())).density)
         self.mixture.check_latent_dim(self.latent_dim)
         self.private = Private({name: encoder.private_dim for name, encoder in encoders.items()}, private_beta)
+        self.private.make_live()
         self.build_parts()
-        self.reconstruction_weights = reconstruction_weights
-        self.term_weights = arguments.weights_of(reconstruction_weights, self.decoders)
-        self.make_metrics()
+        self.set_reconstruction_weights(reconstruction_weights)
+        self.make_training_state()
         freezing.hand_down(self)
         config_checks.check_parts(self.layer_parts(), lambda parts: MultimodalVAE(**parts))
 

@@ -6,20 +6,20 @@ supervised disentanglement of modality-specific and shared factors", GCPR 2020; 
 
 import tensorflow as tf
 
-from tf_mopoe.checks import check_number
 from tf_mopoe.densities import Normal, loc_and_scale, prior_log_prob
+from tf_mopoe.hyperparameters import Live, check_hyperparameter
 
 
-class Private:
+class Private(Live):
     """What a model does with the private latent variables of its modalities.
 
     Args:
         sizes: {name: P}, 0 for a modality that has none.
-        beta: weight of their KL in the loss.
+        beta: weight of their KL in the loss. A number may be assigned during the training.
     """
 
     def __init__(self, sizes, beta):
-        self.sizes, self.beta = sizes, check_number("private_beta", beta)
+        self.sizes, self.beta = sizes, check_hyperparameter("private_beta", beta)
 
     def __bool__(self):
         return any(self.sizes.values())

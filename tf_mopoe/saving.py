@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tf_mopoe import config_checks, freezing, sharing
 from tf_mopoe import inputs as reading
+from tf_mopoe.hyperparameters import as_number
 
 NAMES = "modalities"  # beside the model's weights in a file: whose they are, in order
 PARTS = ("encoders", "decoders", "joint_posterior", "objective")
@@ -24,8 +25,8 @@ class Saved:
     def get_config(self):
         return super().get_config() | {
             **sharing.serialize(self.layer_parts() | {"objective": self.objective}),
-            "reconstruction_weights": self.reconstruction_weights,
-            "private_beta": self.private.beta,
+            "reconstruction_weights": self.weights_config(),
+            "private_beta": as_number(self.private.beta),
             "seed": self.seed,
             "frozen": freezing.frozen(self),
         }

@@ -9,6 +9,8 @@ import re
 import keras
 
 from tf_mopoe import MultimodalVAE
+from tf_mopoe.aside import write_aside
+from tf_mopoe.not_finite import check_weights
 
 KEEP = 2
 
@@ -25,11 +27,11 @@ def steps(out):
 
 
 def save(model, out, step):
+    """Writes the checkpoint of `step`. A model whose weights are not finite is a ValueError, and no checkpoint goes."""
     target = path_of(out, step)
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name("part.keras")
-    model.save(aside)
-    aside.replace(target)
+    check_weights(model)
+    write_aside(target, model.save)
     for old in steps(out)[:-KEEP]:
         path_of(out, old).unlink()
 

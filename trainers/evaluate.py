@@ -17,9 +17,10 @@ import numpy as np
 from absl import app, flags
 
 from tf_mopoe import evaluation, figures, plots
+from tf_mopoe.aside import write_aside
 from trainers import experiments, report
 from trainers.progress import bar
-from trainers.run_folder import commit, write_aside, write_json
+from trainers.run_folder import commit, write_json
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("run", None, "The run's folder, as trainers.train left it.", required=True)

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mopoe.datasets import Rows
+from tf_mopoe.not_finite import check_weights
 from trainers.progress import Progress
 
 
@@ -33,8 +34,12 @@ def make_strategy(name, replicas=0):
 
 
 def is_chief(strategy):
+    """Whether this process writes the run's files: the one of the job "chief" or, in a cluster without one, worker 0."""
     resolver = strategy.cluster_resolver
-    return resolver is None or resolver.task_type in (None, "chief") or resolver.task_id == 0
+    if resolver is None or not resolver.task_type:
+        return True
+    chief = "chief" if "chief" in resolver.cluster_spec().jobs else "worker"
+    return resolver.task_type == chief and resolver.task_id == 0
 
 
 def batches(strategy, rows, batch_size, seed, skip):
@@ -71,8 +76,10 @@ def train(
         at: function (step, epoch, {metric: value}, done) where done tells that the epoch is over.
 
     Raises:
-        ValueError: if there are fewer rows than `batch_size`.
+        ValueError: if there are fewer rows than `batch_size`; for a loss, a gradient or a weight that is not finite, before
+            `at` is called with that model.
     """
+    model.first_not_finite.reset()
 
     def steps(iterator, count):
         for _ in tf.range(count):
@@ -96,8 +103,11 @@ def train(
                 count = min(count, every - step % every)
             take_steps(iterator, tf.constant(count))
             step += count
+            model.first_not_finite.check()
             values = {metric.name: float(metric.result()) for metric in model.metrics}
             bar.add(count, values)
             done = step == (epoch + 1) * per_epoch
+            if done:
+                check_weights(model)
             if at and (done or (every and step % every == 0)):
                 at(step, epoch, values, done)

@@ -17,6 +17,7 @@ import wave
 import numpy as np
 from absl import app, flags
 
+from tf_mopoe.aside import write_aside
 from tf_mopoe.datasets import logmel
 
 FLAGS = flags.FLAGS
@@ -104,9 +105,7 @@ def main(_):
         arrays[f"{split}_speech_label"] = labels[rows]
         arrays[f"{split}_speech_voice"] = voice[rows]
     out = pathlib.Path(FLAGS.out)
-    aside = out.with_name(out.name + ".part.npz")
-    np.savez_compressed(aside, **arrays)
-    aside.replace(out)
+    write_aside(out, lambda part: np.savez_compressed(part, **arrays))
     for key, array in arrays.items():
         print(f"{key:20s} {array.dtype} {array.shape}")
     print(f"{out}: {out.stat().st_size / 1e6:.2f} MB")

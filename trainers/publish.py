@@ -19,8 +19,9 @@ import numpy as np
 from absl import app, flags
 
 import tf_mopoe as mopoe
+from tf_mopoe.aside import write_aside
 from trainers import experiments
-from trainers.run_folder import write_aside, write_json
+from trainers.run_folder import write_json
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("run", None, "The run's folder, with its evaluation.", required=True)

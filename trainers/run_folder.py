@@ -13,6 +13,7 @@ import tensorflow as tf
 from absl import logging
 
 from tf_mopoe import export, plots
+from tf_mopoe.aside import write_aside
 from trainers import checkpoints, experiments
 
 CHECKPOINT_SECONDS = 30.0  # at the end of an epoch, if the last checkpoint is this old
@@ -38,6 +39,9 @@ class RunFolder:
         self.began = self.saved = time.monotonic()
         self.seconds_before = float(self.rows[-1]["seconds"]) if self.rows else 0.0  # of earlier sittings
         (out / "pictures").mkdir(exist_ok=True)
+        for part in [*out.glob(".part-*"), *out.glob("*/.part-*.*")]:  # of a run that was killed
+            if part.is_file():
+                part.unlink()
 
     def rows_until_checkpoint(self):
         path, steps = self.out / "metrics.csv", checkpoints.steps(self.out)
@@ -126,13 +130,6 @@ def device():
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     count, kind = (gpus, "GPU") if gpus else (cores, "CPU core")
     return f"{count} {kind}{'s' * (count > 1)}"
-
-
-def write_aside(path, write):
-    """Calls `write` with another path of the same ending, then renames: `path` is never half written."""
-    aside = path.with_name("part" + path.suffix)
-    write(aside)
-    os.replace(aside, path)
 
 
 def write_json(path, value):

@@ -13,6 +13,7 @@ import tensorflow as tf
 from tf_mopoe.checks import check_count, check_path, is_integer
 from tf_mopoe.export import pruning, serving_files, warm_up
 from tf_mopoe.export.signatures import signatures
+from tf_mopoe.not_finite import check_weights
 
 
 def saved_model(model, path, version=None, num_samples=64, name=None):
@@ -57,7 +58,8 @@ def saved_model(model, path, version=None, num_samples=64, name=None):
         `pathlib.Path` of the version's folder.
 
     Raises:
-        ValueError: if `path` is a file, `version` or `num_samples` is no positive integer.
+        ValueError: if `path` is a file, `version` or `num_samples` is no positive integer, or the model's weights are not
+            finite.
         FileExistsError: if that version is there already.
     """
     path = pathlib.Path(check_path("path", path))
@@ -68,6 +70,7 @@ def saved_model(model, path, version=None, num_samples=64, name=None):
     if name is not None and not isinstance(name, str):
         raise ValueError(f"`name` must be a string or None. Received: name={name!r}")
     num_samples = check_count("num_samples", num_samples)
+    check_weights(model)
     endpoints = signatures(model, num_samples)
     path.mkdir(parents=True, exist_ok=True)
     check_free(path, version)

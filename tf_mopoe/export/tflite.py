@@ -1,17 +1,18 @@
 """Encoders as .tflite files, for devices that run LiteRT: they encode, a server fuses."""
 
 import json
-import os
 import pathlib
 
 import numpy as np
 
 import tf_mopoe
 from tf_mopoe import inputs as reading
+from tf_mopoe.aside import write_aside
 from tf_mopoe.checks import check_choice, check_path
 from tf_mopoe.densities import Normal
 from tf_mopoe.export import encoder_file, fusion
 from tf_mopoe.names import plain_name
+from tf_mopoe.not_finite import check_weights
 
 
 def tflite_encoders(model, path, quantization=None, representative=None):
@@ -38,13 +39,14 @@ def tflite_encoders(model, path, quantization=None, representative=None):
 
     Raises:
         ValueError: if `path` is a file, for an unknown `quantization`, `representative` rows that are missing or do not
-            fit the model, or a network that cannot be converted (or not so).
+            fit the model, a network that cannot be converted (or not so), or weights that are not finite.
         ImportError: without ai-edge-litert.
     """
     path = pathlib.Path(check_path("path", path))
     if path.exists() and not path.is_dir():
         raise ValueError(f"`path` must be a folder. Received: path={str(path)!r}, which is a file")
     check_choice("quantization", quantization, tuple(encoder_file.TOLERANCES))
+    check_weights(model)
     rows = representative_rows(model, quantization, representative)
     files = {
         name: encoder_file.converted(encoder, name, model.event_shapes[name], quantization, rows.get(name))
@@ -102,9 +104,4 @@ def card(model, name, quantization, rows):
 
 
 def replace(path, content):
-    aside = path.with_name(f".part-{path.name}")
-    try:
-        aside.write_bytes(content)
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    write_aside(path, lambda part: part.write_bytes(content))

@@ -4,7 +4,8 @@ import keras
 import tensorflow as tf
 
 from tf_mopoe import sampling
-from tf_mopoe.checks import check_count, check_number
+from tf_mopoe.checks import check_count
+from tf_mopoe.hyperparameters import check_hyperparameter
 from tf_mopoe.objectives.terms import Objective
 
 
@@ -32,7 +33,7 @@ class Contrastive(Objective):
         if not isinstance(objective, Objective):
             raise ValueError(f"`objective` must be one of tf_mopoe.objectives. Received: objective={objective!r}")
         self.objective = objective
-        self.weight = check_number("weight", weight)
+        self.weight = check_hyperparameter("weight", weight)
         self.num_unrelated = check_count("num_unrelated", num_unrelated)
 
     def __call__(self, q, log_likelihood, weights, seed):
@@ -42,13 +43,14 @@ class Contrastive(Objective):
         contrasts, counts = 0.0, 0.0
         for name, available in q.available.items():
             shift_seed, seed = tf.unstack(tf.random.split(seed, 2))
-            # N different shifts of the batch, none of them by nothing (but in a batch of N rows or fewer).
+            # N different shifts of the batch, none of them by nothing. A batch of N rows or fewer has not so many: the rest
+            # are shifts by nothing, which count as absent. (Padded, as XLA takes no index that may be out of range.)
             shifts = 1 + sampling.shuffled(tf.maximum(rows - 1, 0), shift_seed)
+            shifts = tf.concat([shifts, tf.zeros([self.num_unrelated], tf.int32)], axis=0)
             logits = [-terms.loss]
             for number in range(self.num_unrelated):
-                used = number < tf.shape(shifts)[0]
-                shift = tf.cond(used, lambda: shifts[number], lambda: 0)  # noqa: B023
-                moved = {name: tf.math.floormod(order + shift, tf.maximum(rows, 1))}
+                used = shifts[number] > 0
+                moved = {name: tf.math.floormod(order + shifts[number], tf.maximum(rows, 1))}
                 unrelated = self.objective(q.permuted(moved), moved_likelihood(log_likelihood, moved), weights, seed)
                 there = used & tf.gather(available, moved[name])
                 logits.append(tf.where(there, -unrelated.loss, -float("inf")))

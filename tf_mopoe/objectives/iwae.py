@@ -60,9 +60,11 @@ class IWAE(Objective):
             density, z = components.frozen(), multiplied_gradient(z, share)
         found = log_likelihood(z)
         beta = value_at(self.beta, q.step)
-        log_weight = weighted(weights, found) + beta * (components.prior_log_prob(z) - density.log_prob(z))
-        log_weight = tf.reshape(log_weight, [subsets, count, -1])  # [S, K, B]
+        log_ratio = components.prior_log_prob(z) - density.log_prob(z)
+        log_weight = tf.reshape(weighted(weights, found) + beta * log_ratio, [subsets, count, -1])  # [S, K, B]
         bound = tf.reduce_logsumexp(log_weight, axis=1) - math.log(count)  # [S, B]
+        plain = tf.reshape(sum(found.values()) + log_ratio, [subsets, count, -1])  # beta and all weights 1
+        elbo = tf.reduce_logsumexp(plain, axis=1) - math.log(count)
         normalized = tf.stop_gradient(tf.nn.softmax(log_weight, axis=1))
         share["factor"] = tf.reshape(1.0 - beta + beta * normalized, [subsets * count, -1, 1])
         if self.gradient != "iwae":  # the value of the bound, the gradient of the weighted sum
@@ -81,7 +83,8 @@ class IWAE(Objective):
             return tf.stop_gradient(tf.reduce_sum(of_components * term, axis=0))
 
         reconstruction = negative({name: average(term) for name, term in found.items()})
-        return Terms(loss, reconstruction, tf.stop_gradient(loss - weighted(weights, reconstruction)))
+        elbo = tf.stop_gradient(tf.reduce_sum(of_components * elbo, axis=0))
+        return Terms(loss, reconstruction, tf.stop_gradient(loss - weighted(weights, reconstruction)), elbo)
 
 
 def multiplied_gradient(z, share):

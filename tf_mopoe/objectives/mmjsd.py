@@ -37,4 +37,5 @@ class MMJSD(Objective):
         each = experts.kl_between(loc, scale, center, rounding.rsqrt(total))  # [B, S]
         divergence = tf.reduce_sum(components.weights * each, axis=1)
         loss = weighted(weights, reconstruction) + value_at(self.beta, q.step) * divergence
-        return Terms(loss, reconstruction, divergence)
+        elbo = -sum(reconstruction.values()) - components.mean_kl_to_prior()  # under p(z), not f
+        return Terms(loss, reconstruction, divergence, elbo)

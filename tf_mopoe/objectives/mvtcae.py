@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from tf_mopoe import experts
-from tf_mopoe.checks import check_number
+from tf_mopoe.hyperparameters import check_hyperparameter
 from tf_mopoe.objectives.terms import Objective, Terms, check_beta, check_normal, negative, value_at, weighted
 
 
@@ -26,7 +26,7 @@ class MVTCAE(Objective):
     """
 
     def __init__(self, alpha=5.0 / 6.0, beta=1.0):
-        self.alpha = check_number("alpha", alpha, high=1.0)
+        self.alpha = check_hyperparameter("alpha", alpha, high=1.0)
         self.beta = check_beta(beta)
 
     def __call__(self, q, log_likelihood, weights, seed):
@@ -36,7 +36,8 @@ class MVTCAE(Objective):
         kl = joint.mean_kl_to_prior()
         divergence = (1.0 - self.alpha) * kl + self.alpha / count * kl_to_experts(q, joint)
         loss = (count - self.alpha) / count * weighted(weights, reconstruction)
-        return Terms(loss + value_at(self.beta, q.step) * divergence, reconstruction, divergence)
+        elbo = -sum(reconstruction.values()) - kl
+        return Terms(loss + value_at(self.beta, q.step) * divergence, reconstruction, divergence, elbo)
 
 
 def kl_to_experts(q, joint):

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from tf_mopoe.checks import check_number
+from tf_mopoe.hyperparameters import check_hyperparameter
 from tf_mopoe.objectives.jmvae import one_component
 from tf_mopoe.objectives.terms import Objective, Terms, check_beta, negative, value_at, weighted
 
@@ -29,7 +29,7 @@ class TELBO(Objective):
 
     def __init__(self, beta=1.0, unimodal_weight=1.0):
         self.beta = check_beta(beta)
-        self.unimodal_weight = check_number("unimodal_weight", unimodal_weight)
+        self.unimodal_weight = check_hyperparameter("unimodal_weight", unimodal_weight)
 
     def __call__(self, q, log_likelihood, weights, seed):
         joint, beta = one_component(q), value_at(self.beta, q.step)

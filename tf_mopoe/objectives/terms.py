@@ -6,8 +6,8 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from tf_mopoe.checks import check_number
 from tf_mopoe.densities import Normal
+from tf_mopoe.hyperparameters import Live, check_hyperparameter
 
 Schedule = keras.optimizers.schedules.LearningRateSchedule
 
@@ -18,12 +18,15 @@ class Terms(NamedTuple):
     loss: tf.Tensor  # [B], to be minimised
     reconstruction: dict  # {name: E_q[-log p(x[m] | z)]}, [B]: 0 where the row does not have the modality
     kl: tf.Tensor  # [B], without beta
+    # [B], a lower bound of log p(X), whatever beta and weights. None: -(sum of the reconstruction terms + kl).
+    elbo: tf.Tensor | None = None
 
 
-class Objective:
+class Objective(Live):
     """An objective: a pure function of distributions, and the arguments it was made with.
 
-    A subclass sets the attributes that its constructor's arguments name, and has
+    A subclass sets the attributes that its constructor's arguments name. Those that are floats may be assigned during the
+    training, as in `model.objective.beta = 2.0` in a callback: the next step has the new value. It has
 
         __call__(q, log_likelihood, weights, seed) -> Terms
 
@@ -57,8 +60,8 @@ def arguments_of(cls):
 
 
 def check_beta(beta, name="beta"):
-    """A number, 0 or more, as a float, or a Keras schedule, as it is."""
-    return beta if isinstance(beta, Schedule) else check_number(name, beta)
+    """Validates a number, 0 or more (returned as a float), a scalar variable or a Keras schedule."""
+    return beta if isinstance(beta, Schedule) else check_hyperparameter(name, beta)
 
 
 def value_at(beta, step):
