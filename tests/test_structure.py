@@ -12,7 +12,7 @@ import tf_mopoe as mopoe
 ROOT = pathlib.Path(__file__).parents[1]
 # Who may import whom, upstream first: data sets, algebra and likelihoods, layers, objectives, model, what uses a model.
 STAGES = [
-    {"checks", "datasets", "subsets", "densities", "experts", "sampling", "inputs", "likelihoods", "networks"},
+    {"checks", "files", "datasets", "subsets", "densities", "experts", "sampling", "inputs", "likelihoods", "networks"},
     {"components", "private"},
     {"layers"},
     {"posterior"},

@@ -10,7 +10,7 @@ import pathlib
 
 from absl import app, flags
 
-from trainers import report
+from trainers import commands, report
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("records", None, "Folders of records, of different names.", required=True)
@@ -32,4 +32,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    commands.run(main)

@@ -17,7 +17,7 @@ import tensorflow_probability as tfp
 from absl import app, flags
 
 from tf_mopoe import evaluation, export
-from trainers import experiments, report
+from trainers import commands, experiments, report
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("run", None, "The run's folder, or a record of one.", required=True)
@@ -115,4 +115,4 @@ def single_pairs(model, readers):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    commands.run(main)

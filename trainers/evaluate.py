@@ -17,9 +17,10 @@ import numpy as np
 from absl import app, flags
 
 from tf_mopoe import evaluation, figures, plots
-from trainers import experiments, report
+from tf_mopoe.files import held, write_aside
+from trainers import commands, experiments, report
 from trainers.progress import bar
-from trainers.run_folder import commit, write_aside, write_json
+from trainers.run_folder import commit, write_json
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("run", None, "The run's folder, as trainers.train left it.", required=True)
@@ -42,7 +43,14 @@ def main(_):
     if not (run / "model.keras").exists():
         raise app.UsageError(f"--run needs the folder of a finished training. Received: {run}, without model.keras")
     settings = json.loads((run / "flags.json").read_text())
+    experiments.check_sources(settings["dataset"])
     settings["speech"] = FLAGS.speech or settings["speech"]
+    out = pathlib.Path(FLAGS.out or run / "evaluation")
+    with commands.output_folder(out):
+        evaluate(run, settings, out)
+
+
+def evaluate(run, settings, out):
     experiment = experiments.make(settings)
     model = keras.models.load_model(run / "model.keras")
     test, labels = experiments.load(experiment, "test", seed=FLAGS.seed)
@@ -68,8 +76,6 @@ def main(_):
     metrics |= distances(model, inputs, classifiers)
     metrics["seconds"] = round(time.monotonic() - began, 1)
 
-    out = pathlib.Path(FLAGS.out or run / "evaluation")
-    out.mkdir(parents=True, exist_ok=True)
     table = report.table(model.modalities, metrics)
     draw(model, inputs, labels, experiment, metrics, out)
     write_aside(out / "table.md", lambda path: path.write_text(table))
@@ -165,10 +171,11 @@ def load_classifiers(experiment, folder):
     print("Training the classifiers ...", flush=True)
     folder.mkdir(parents=True, exist_ok=True)
     trained = experiment.train_classifiers(seed=FLAGS.seed)
-    for name, classifier in trained.items():
-        write_aside(folder / f"{name}.keras", classifier.save)
+    with held(folder):
+        for name, classifier in trained.items():
+            write_aside(folder / f"{name}.keras", classifier.save)
     return trained | experiment.readers
 
 
 if __name__ == "__main__":
-    app.run(main)
+    commands.run(main)

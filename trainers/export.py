@@ -15,7 +15,7 @@ import keras
 from absl import app, flags
 
 from tf_mopoe import export
-from trainers import experiments, logs
+from trainers import commands, experiments
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("run", None, "The run's folder, as trainers.train left it, or a record of one.", required=True)
@@ -32,10 +32,11 @@ def main(_):
     run = pathlib.Path(FLAGS.run)
     if not (run / "model.keras").exists():
         raise app.UsageError(f"--run needs the folder of a finished training. Received: {run}, without model.keras")
+    if not FLAGS.edge:
+        commands.refuse(["quantization"], "without --edge")
     out = pathlib.Path(FLAGS.out or run / "saved_model")
     if FLAGS.version and (out / str(FLAGS.version)).exists():
         raise app.UsageError(f"--version must be a new one. Received: {FLAGS.version}, which {out} has")
-    logs.warnings_only()
     model = keras.models.load_model(run / "model.keras")
     version = export.saved_model(model, out, FLAGS.version, FLAGS.num_samples, name=run.resolve().name)
     print(f"SavedModel: {version}, {megabytes(*version.rglob('*'))}, to be served as in {out}")
@@ -58,4 +59,4 @@ def representative(run):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    commands.run(main)

@@ -12,15 +12,15 @@ there, the card says so.
 
 import json
 import pathlib
-import shutil
 
 import keras
 import numpy as np
 from absl import app, flags
 
 import tf_mopoe as mopoe
-from trainers import experiments
-from trainers.run_folder import write_aside, write_json
+from tf_mopoe.files import write_aside
+from trainers import commands, experiments
+from trainers.run_folder import write_json
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("run", None, "The run's folder, with its evaluation.", required=True)
@@ -44,7 +44,11 @@ def main(_):
     run, out = pathlib.Path(FLAGS.run), pathlib.Path(FLAGS.out) / FLAGS.name
     if not (run / "evaluation" / "metrics.json").exists():
         raise app.UsageError(f"--run needs an evaluated run (python -m trainers.evaluate). Received: {run}")
-    out.mkdir(parents=True, exist_ok=True)
+    with commands.output_folder(out, inside=("classifiers",)):
+        publish(run, out)
+
+
+def publish(run, out):
     settings = json.loads((run / "flags.json").read_text())
     trained = json.loads((run / "metrics.json").read_text())
     metrics = json.loads((run / "evaluation" / "metrics.json").read_text())
@@ -66,9 +70,10 @@ def main(_):
     write_json(out / "metrics.json", {"training": trained, **metrics})
     table = (run / "evaluation" / "table.md").read_text()
     text = card(out, experiment, settings, given, trained, metrics, table)
-    write_aside(out / "README.md", lambda path: path.write_text(text))
     if FLAGS.weights:
-        shutil.copy(run / "evaluation" / "translations.png", out / "translations.png")
+        picture = (run / "evaluation" / "translations.png").read_bytes()
+        write_aside(out / "translations.png", lambda path: path.write_bytes(picture))
+    write_aside(out / "README.md", lambda path: path.write_text(text))
     print(f"On record: {out}")
 
 
@@ -165,4 +170,4 @@ def exports(record):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    commands.run(main)

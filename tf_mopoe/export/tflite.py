@@ -1,7 +1,6 @@
 """Encoders as .tflite files, for devices that run LiteRT: they encode, a server fuses."""
 
 import json
-import os
 import pathlib
 
 import numpy as np
@@ -11,6 +10,7 @@ from tf_mopoe import inputs as reading
 from tf_mopoe.densities import Normal
 from tf_mopoe.export import encoder_file, fusion
 from tf_mopoe.export.signatures import check_names
+from tf_mopoe.files import held, write_aside
 
 
 def tflite_encoders(model, path, quantization=None, representative=None):
@@ -53,11 +53,14 @@ def tflite_encoders(model, path, quantization=None, representative=None):
         name: encoder_file.converted(encoder, name, model.event_shapes[name], quantization, rows.get(name))
         for name, encoder in model.encoders.items()
     }
+    contents = {f"{name}.tflite": content for name, content in files.items()}
+    for name in files:
+        contents[f"{name}.json"] = json.dumps(card(model, name, quantization, rows.get(name)), indent=2).encode()
+    contents["fusion.py"] = pathlib.Path(fusion.__file__).read_bytes()
     path.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        replace(path / f"{name}.tflite", content)
-        replace(path / f"{name}.json", json.dumps(card(model, name, quantization, rows.get(name)), indent=2).encode())
-    replace(path / "fusion.py", pathlib.Path(fusion.__file__).read_bytes())
+    with held(path, shared=True):
+        for file, content in contents.items():
+            write_aside(path / file, lambda aside, content=content: aside.write_bytes(content))
     return {name: path / f"{name}.tflite" for name in files}
 
 
@@ -101,12 +104,3 @@ def card(model, name, quantization, rows):
         "fusion": {"modalities": list(model.modalities), "prior_expert": layer.prior_expert} if fuses else None,
         "tf_mopoe": tf_mopoe.__version__,
     }
-
-
-def replace(path, content):
-    aside = path.with_name(f".part-{path.name}")
-    try:
-        aside.write_bytes(content)
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
