@@ -8,6 +8,7 @@ import pytest
 
 def pytest_addoption(parser):
     parser.addoption("--slow", action="store_true", help="run the tests marked slow")
+    parser.addoption("--kills", type=int, default=100, help="number of kills in tests/test_kills.py")
 
 
 def pytest_collection_modifyitems(config, items):

@@ -52,6 +52,10 @@ class Run:
     def __init__(self, forks, pid, log):
         self.forks, self.pid, self.log = forks, pid, pathlib.Path(log)
 
+    def ended(self):
+        """Whether it has ended, without waiting."""
+        return pathlib.Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
     def kill(self):
         os.kill(self.pid, signal.SIGKILL)
 

@@ -9,10 +9,8 @@ import pathlib
 import re
 import zipfile
 
-import keras
-
-from tf_mopoe import MultimodalVAE
 from tf_mopoe.files import write_aside
+from trainers import reading
 
 KEEP = 2
 METRICS = "metrics.json"  # the member's name
@@ -52,19 +50,14 @@ def save(model, out, step, metrics=None):
 
 def load(out, step):
     """The model, optimizer and metrics after `step` steps. A file that is torn, or no such model, is a ValueError."""
-    path = path_of(out, step)
-    try:
-        model = keras.models.load_model(path)
-        if not isinstance(model, MultimodalVAE):
-            raise TypeError(f"a {type(model).__name__}")
+
+    def load(path):
+        model = reading.vae(path)
         with zipfile.ZipFile(path) as archive:
             metrics = json.loads(archive.read(METRICS))
         for metric in model.metrics:
             for variable, value in zip(metric.variables, metrics[metric.name], strict=True):
                 variable.assign(value)
         return model
-    except Exception as error:  # zip, JSON, HDF5 and Keras each have errors of their own
-        raise ValueError(
-            f"Checkpoint {path} cannot be read: it is torn, or not of this program. Delete it to resume from the one "
-            f"before. Received: {type(error).__name__}: {error}"
-        ) from error
+
+    return reading.read(path_of(out, step), load, "Delete it to resume from the checkpoint before.")

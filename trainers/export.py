@@ -8,14 +8,12 @@ Leaves the next version in <run>/saved_model/, and beside it how to serve and ca
 The third line is that of the record, whose card tells of it (trainers.publish).
 """
 
-import json
 import pathlib
 
-import keras
 from absl import app, flags
 
 from tf_mopoe import export
-from trainers import commands, experiments
+from trainers import commands, experiments, reading
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("run", None, "The run's folder, as trainers.train left it, or a record of one.", required=True)
@@ -37,7 +35,7 @@ def main(_):
     out = pathlib.Path(FLAGS.out or run / "saved_model")
     if FLAGS.version and (out / str(FLAGS.version)).exists():
         raise app.UsageError(f"--version must be a new one. Received: {FLAGS.version}, which {out} has")
-    model = keras.models.load_model(run / "model.keras")
+    model = reading.load_model(run / "model.keras")
     version = export.saved_model(model, out, FLAGS.version, FLAGS.num_samples, name=run.resolve().name)
     print(f"SavedModel: {version}, {megabytes(*version.rglob('*'))}, to be served as in {out}")
     if FLAGS.edge:
@@ -53,7 +51,7 @@ def representative(run):
     """The rows whose values set the ranges of 8 bits; None if that is not asked for."""
     if FLAGS.quantization != "int8":
         return None
-    experiment = experiments.make(json.loads((run / "flags.json").read_text()))
+    experiment = experiments.make(reading.read_json(run / "flags.json"))
     rows, _ = experiments.load(experiment, "train")
     return rows[:REPRESENTATIVE]
 

@@ -14,7 +14,7 @@ from absl import logging
 
 from tf_mopoe import export, plots
 from tf_mopoe.files import write_aside
-from trainers import checkpoints, experiments
+from trainers import checkpoints, experiments, reading
 
 CHECKPOINT_SECONDS = 30.0  # at the end of an epoch, if the last checkpoint is this old
 PICTURES = 5  # times in a run that pictures are drawn, besides the end
@@ -40,12 +40,8 @@ class RunFolder:
         (out / "pictures").mkdir(exist_ok=True)
 
     def rows_until_checkpoint(self):
-        path, steps = self.out / "metrics.csv", checkpoints.steps(self.out)
-        if not path.exists() or not steps:
-            return []
-        with path.open(newline="") as file:
-            rows = [{name: as_number(text) for name, text in row.items()} for row in csv.DictReader(file)]
-        return [row for row in rows if row["step"] <= steps[-1]]
+        steps = checkpoints.steps(self.out)
+        return [row for row in reading.read_metrics(self.out / "metrics.csv") if steps and row["step"] <= steps[-1]]
 
     def summary_writer(self):
         try:
@@ -90,7 +86,7 @@ class RunFolder:
     def finish(self, model):
         """The files of a finished run; one that had been finished before stays as it is."""
         path = self.out / "metrics.json"  # the last file that is written
-        if path.exists() and json.loads(path.read_text())["train"]["step"] == self.rows[-1]["step"]:
+        if path.exists() and reading.read_json(path)["train"]["step"] == self.rows[-1]["step"]:
             print(f"Nothing was left to do: {self.out} has all {self.settings['epochs']} epochs.")
             return
         write_aside(self.out / "model.keras", model.save)
@@ -104,10 +100,6 @@ class RunFolder:
         write_json(path, record | {"commit": commit(), "device": device()})
         print("On the test split, in nats per row: " + ", ".join(f"{name} {value:.1f}" for name, value in test.items()))
         print(f"Trained for {seconds:.0f} s. Model: {self.out / 'model.keras'}, export: {exported}")
-
-
-def as_number(text):
-    return int(text) if text.isdigit() else float(text)
 
 
 def commit():

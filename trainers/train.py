@@ -10,7 +10,6 @@ same command on each, a folder --out that all of them read; the chief alone writ
 """
 
 import contextlib
-import json
 import math
 import pathlib
 import sys
@@ -20,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
-from trainers import checkpoints, commands, experiments, loop
+from trainers import checkpoints, commands, experiments, loop, reading
 from trainers.experiments import EXPERIMENTS
 from trainers.methods import METHODS
 from trainers.run_folder import RunFolder, device, write_json
@@ -135,7 +134,7 @@ def prepare(out, settings, chief):
     if steps and not FLAGS.resume:
         raise app.UsageError(f"--out={out} holds a run already, at step {steps[-1]}: give --resume, or another folder.")
     if steps:
-        before = json.loads((out / "flags.json").read_text())
+        before = reading.read_json(out / "flags.json")
         other = {n: (before.get(n), v) for n, v in settings.items() if n not in FREE and before.get(n) != v}
         if other:
             told = ", ".join(f"--{name} was {old!r}, is {new!r}" for name, (old, new) in other.items())
@@ -152,8 +151,7 @@ def prepare(out, settings, chief):
 
 def last_epoch(out):
     """The epochs that a run's metrics tell of."""
-    path = out / "metrics.csv"
-    return int(path.read_text().splitlines()[-1].split(",")[0]) if path.exists() else 0
+    return max((row["epoch"] for row in reading.read_metrics(out / "metrics.csv")), default=0)
 
 
 def new_model(experiment, settings):
