@@ -14,6 +14,7 @@ import runpy
 import signal
 import subprocess
 import sys
+import time
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -54,10 +55,26 @@ class Run:
 
     def ended(self):
         """Whether it has ended, without waiting."""
-        return pathlib.Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        return self.status()[0] == "Z"
+
+    def cpu_seconds(self):
+        """What it has used of the processor, until `wait`."""
+        return sum(map(int, self.status()[11:13])) / os.sysconf("SC_CLK_TCK")
+
+    def status(self):
+        return pathlib.Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
 
     def kill(self):
         os.kill(self.pid, signal.SIGKILL)
+
+    def finish(self):
+        """Waits for its success; the seconds of the processor that it used."""
+        while not self.ended():
+            time.sleep(0.01)
+        seconds = self.cpu_seconds()
+        code, output = self.wait()
+        assert code == 0, output
+        return seconds
 
     def wait(self):
         """Exit code (negative: the signal that ended it), and what it printed."""

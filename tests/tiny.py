@@ -13,7 +13,7 @@ class Tiny:
     """Small arrays that show one of four classes."""
 
     sources = ()
-    defaults = experiments.DEFAULTS | {"latent_dim": 4, "epochs": 4, "batch_size": 50}
+    defaults = experiments.DEFAULTS | {"latent_dim": 4, "epochs": 2, "batch_size": 50}
     data = "made here"
     makes = "small arrays"
     drawers, other_readers = {}, {}
