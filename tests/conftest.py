@@ -16,6 +16,7 @@ TIERS = {"unit", "integration", "records"}
 def pytest_addoption(parser):
     parser.addoption("--slow", action="store_true", help="run the tests marked slow too")
     parser.addoption("--strict-warnings", action="store_true", help="third parties' warnings are errors too")
+    parser.addoption("--kills", type=int, default=100, help="number of kills in tests/test_kills.py")
     parser.addoption("--perturb", action="store_true", help="run on a processor that rounds differently: perturbed.py")
 
 

@@ -108,7 +108,11 @@ def test_without_the_peer_it_says_how_to_install_it():
 @pytest.mark.parametrize(
     "given, told",
     [
-        (["--modes=", "fit", "loop"], "Lists are written with commas: --modes=train,floor. Received: fit loop"),
+        (
+            ["--modes=", "fit", "loop"],
+            "lists with commas and booleans as --name=true or --name=false. Received: fit loop",
+        ),
+        (["--peer_batch_size=8"], "--peer_batch_size has no effect without --peer. Received: --peer_batch_size=8"),
         (
             ["--modes="],
             "--modes must be some of train, floor, encode, joint, translate, fit, loop, data, import. Received: none",

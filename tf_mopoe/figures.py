@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tf_mopoe.aside import write_aside
+from tf_mopoe.files import write_aside
 
 
 def coherence_map(coherence, modalities, path):
@@ -101,4 +101,4 @@ def new_figure(width, height):
 
 def save(figure, path):
     """Written aside and renamed."""
-    write_aside(path, lambda part: figure.savefig(part, dpi=110))
+    write_aside(path, lambda aside: figure.savefig(aside, dpi=110))

@@ -5,6 +5,8 @@ import tempfile
 
 import keras
 
+from tf_mopoe.files import PART, held
+
 
 def find_or_fetch(folder, name, address, digest, algorithm, download=True):
     """Path of `name` in `folder`; where it is absent, fetched from `address` with a progress bar and its checksum held.
@@ -26,7 +28,7 @@ def find_or_fetch(folder, name, address, digest, algorithm, download=True):
     if not download:
         raise FileNotFoundError(told)
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".part-", dir=folder) as aside:  # Keras leaves half a file behind
+    with held(folder, shared=True), tempfile.TemporaryDirectory(prefix=PART, dir=folder) as aside:
         try:
             fetched = keras.utils.get_file(
                 name, address, cache_dir=aside, cache_subdir="", file_hash=digest, hash_algorithm=algorithm

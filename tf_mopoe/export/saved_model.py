@@ -4,7 +4,6 @@ import errno
 import os
 import pathlib
 import re
-import shutil
 import tempfile
 
 import keras
@@ -13,13 +12,15 @@ import tensorflow as tf
 from tf_mopoe.checks import check_count, check_path, is_integer
 from tf_mopoe.export import pruning, serving_files, warm_up
 from tf_mopoe.export.signatures import signatures
+from tf_mopoe.files import PART, held
 from tf_mopoe.not_finite import check_weights
 
 
 def saved_model(model, path, version=None, num_samples=64, name=None):
     """Writes `<path>/<version>/`, a SavedModel with warm-up requests, and beside it what TF Serving is started with.
 
-    All is written aside first and then renamed: no half of it is ever under that name. Beside the versions:
+    All is written aside first and then renamed: no half of it is ever under that name. What an export that was killed has
+    left aside, the next one removes, unless another one is at work. Beside the versions:
     models.config, batching_parameters.txt and monitoring.config, each only if it is not there yet (they are the user's to
     edit), and README.md, which tells how to serve and call this export.
 
@@ -74,8 +75,9 @@ def saved_model(model, path, version=None, num_samples=64, name=None):
     endpoints = signatures(model, num_samples)
     path.mkdir(parents=True, exist_ok=True)
     check_free(path, version)
-    aside = pathlib.Path(tempfile.mkdtemp(prefix=".part-", dir=path))
-    try:
+    # In this folder, so that renaming is possible wherever it is mounted; a server looks at numbers only.
+    with held(path, shared=True), tempfile.TemporaryDirectory(prefix=PART, dir=path) as aside:
+        aside = pathlib.Path(aside)
         name = server_name(name or path.resolve().name)
         write(model, endpoints, name, aside / "model")
         files = serving_files.write(aside, name, model, num_samples, endpoints)
@@ -83,8 +85,6 @@ def saved_model(model, path, version=None, num_samples=64, name=None):
         for file in files:
             if file.name == "README.md" or not (path / file.name).exists():
                 os.replace(file, path / file.name)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return target
 
 

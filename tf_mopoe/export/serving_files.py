@@ -39,12 +39,13 @@ TF Serving itself, in that project's tests.
 
 In this folder:
 
-    docker run --rm -p 8500:8500 -p 8501:8501 -v "$PWD:/models/{name}" tensorflow/serving \\
+    docker run --rm -p 127.0.0.1:8500:8500 -p 127.0.0.1:8501:8501 -v "$PWD:/models/{name}:ro" tensorflow/serving \\
         --model_config_file=/models/{name}/models.config \\
         --monitoring_config_file=/models/{name}/monitoring.config \\
         --enable_batching --batching_parameters_file=/models/{name}/batching_parameters.txt
 
-gRPC is on port 8500, REST on 8501 (its figures for Prometheus at /monitoring/prometheus/metrics). The three files are
+gRPC is on port 8500, REST on 8501 (its figures for Prometheus at /monitoring/prometheus/metrics), for this machine alone:
+`-p 8500:8500` opens a port to every network, without encryption or passwords. The three files are
 yours to edit, a later export leaves them as they are. With batching a request may have {size} rows at most. New versions
 are served as soon as they are here.
 

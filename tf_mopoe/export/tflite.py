@@ -7,10 +7,10 @@ import numpy as np
 
 import tf_mopoe
 from tf_mopoe import inputs as reading
-from tf_mopoe.aside import write_aside
 from tf_mopoe.checks import check_choice, check_path
 from tf_mopoe.densities import Normal
 from tf_mopoe.export import encoder_file, fusion
+from tf_mopoe.files import held, write_aside
 from tf_mopoe.names import plain_name
 from tf_mopoe.not_finite import check_weights
 
@@ -52,12 +52,16 @@ def tflite_encoders(model, path, quantization=None, representative=None):
         name: encoder_file.converted(encoder, name, model.event_shapes[name], quantization, rows.get(name))
         for name, encoder in model.encoders.items()
     }
+    contents = {f"{plain_name(name)}.tflite": content for name, content in files.items()}
+    for name in files:
+        contents[f"{plain_name(name)}.json"] = json.dumps(
+            card(model, name, quantization, rows.get(name)), indent=2
+        ).encode()
+    contents["fusion.py"] = pathlib.Path(fusion.__file__).read_bytes()
     path.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        told = json.dumps(card(model, name, quantization, rows.get(name)), indent=2)
-        replace(path / f"{plain_name(name)}.tflite", content)
-        replace(path / f"{plain_name(name)}.json", told.encode())
-    replace(path / "fusion.py", pathlib.Path(fusion.__file__).read_bytes())
+    with held(path, shared=True):
+        for file, content in contents.items():
+            write_aside(path / file, lambda aside, content=content: aside.write_bytes(content))
     return {name: path / f"{plain_name(name)}.tflite" for name in files}
 
 
@@ -101,7 +105,3 @@ def card(model, name, quantization, rows):
         "fusion": {"modalities": list(model.modalities), "prior_expert": layer.prior_expert} if fuses else None,
         "tf_mopoe": tf_mopoe.__version__,
     }
-
-
-def replace(path, content):
-    write_aside(path, lambda part: part.write_bytes(content))
