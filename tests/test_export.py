@@ -236,9 +236,10 @@ import json, pathlib, sys
 def files(folder):
     return {str(path.relative_to(folder)): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
 
-path, seen = pathlib.Path(sys.argv[1]), {}
+path, seen, done = pathlib.Path(sys.argv[1]), {}, False
 print("polling", flush=True)
-while not (path / "done").exists():
+while not done:
+    done = (path / "done").exists()  # before the last look, which a slow reader may need
     for child in list(path.iterdir()):
         if child.name.isdigit() and child.name not in seen:
             seen[child.name] = files(child)
