@@ -1,20 +1,42 @@
+import contextlib
 import os
 import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # before TensorFlow's import: the workers share the cores
+    threads = max(1, len(os.sched_getaffinity(0)) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(threads))
+    os.environ.setdefault("TF_NUM_INTEROP_THREADS", str(threads))
 
 import pytest
 
+TIERS = {"unit", "integration", "records"}
+
 
 def pytest_addoption(parser):
-    parser.addoption("--slow", action="store_true", help="run the tests marked slow")
+    parser.addoption("--slow", action="store_true", help="run the tests marked slow too")
+    parser.addoption("--strict-warnings", action="store_true", help="third parties' warnings are errors too")
+    parser.addoption("--kills", type=int, default=100, help="number of kills in tests/test_kills.py")
+    parser.addoption("--perturb", action="store_true", help="run on a processor that rounds differently: perturbed.py")
+
+
+def pytest_configure(config):
+    """A warning is an error if it is attributed to this project's code, which is what `stacklevel` of a library says."""
+    ours = "|".join(["tf_mopoe", "trainers", *(path.stem for path in pathlib.Path(__file__).parent.glob("*.py"))])
+    line = "error" if config.getoption("--strict-warnings") else rf"error:::({ours})(\.|$)"
+    config.getini("filterwarnings").insert(0, line)  # first, so that the others are exceptions
+    if config.getoption("--perturb"):
+        import perturbed
+
+        config.stack = contextlib.ExitStack()  # entered for the whole session
+        config.stack.enter_context(perturbed.operations())
 
 
 def pytest_collection_modifyitems(config, items):
-    if config.getoption("--slow"):
-        return
     for item in items:
-        if "slow" in item.keywords:
+        if not TIERS & set(item.keywords):
+            item.add_marker("unit")
+        if "slow" in item.keywords and not config.getoption("--slow"):
             item.add_marker(pytest.mark.skip(reason="takes minutes; run with --slow"))
 
 

@@ -1,11 +1,14 @@
-"""The loss of every objective once more, a row at a time in float64; only noise and component index are the library's."""
+"""The loss of every objective once more, a row at a time in float64, given what the library drew.
+
+`z`: a list of the z that the decoders got, [N, D] each, in the order of the calls (tests/draws.py). What else was drawn,
+subsets or partners, is found among all that could have been: what comes nearest to the `found` loss is returned.
+"""
+
+import itertools
 
 import numpy as np
 import reference
 import small
-import tensorflow as tf
-
-from tf_mopoe import sampling
 
 LOG_LIKELIHOOD = {
     "image": lambda x, out: reference.laplace_log_density(x, out, 1.0),
@@ -41,6 +44,8 @@ class Batch:
             name: heads(model.encoders[name], model.encoders[name].network(self.x[name])) for name in self.names
         }
 
+        self.number_present = np.sum(list(self.available.values()), axis=0)
+
     def present(self, row):
         return [name for name in self.names if self.available[name][row]]
 
@@ -70,15 +75,6 @@ class Batch:
         names = [name for name in self.present(row) if names is None or name in names]
         return -sum(self.model.term_weights[name] * self.log_likelihood(name, row, z) for name in names)
 
-    def noise(self, seed):
-        """The noise of `Components.sample`, [B, D]."""
-        shape = [self.count, self.model.latent_dim]
-        return tf.random.stateless_normal(shape, tf.random.split(seed, 2)[1]).numpy().astype(float)
-
-    def index(self, weights, seed):
-        """The components of `Components.sample`, [B]."""
-        return sampling.stratified(tf.constant(weights, tf.float32), tf.random.split(seed, 2)[0]).numpy()
-
     def rows(self, loss):
         return np.array([loss(row) for row in range(self.count)])
 
@@ -87,103 +83,83 @@ def kl_to_prior(part):
     return reference.kl_to_standard_normal(*part)
 
 
-def elbo(batch, seed, beta, family, prior):
+def elbo(batch, z, beta, family, prior):
     """Of `ELBO(beta)`, for the family's subsets: all weights uniform over what a row can form."""
-    subsets = small.family(family, batch.names)
-
-    def parts(row):
-        """[(weight, loc, scale)] of the subsets in order, weight 0 for those that the row cannot form."""
-        present = batch.present(row)
-        formable = [set(subset) <= set(present) for subset in subsets]
-        if not any(formable):
-            return [(1.0, *batch.product(present, row))] + [(0.0, None, None)] * (len(subsets) - 1)
-        return [
-            (
-                1.0 / sum(formable),
-                *batch.product(subset, row, prior == "all" or (prior == "full" and len(subset) == 3)),
-            )
-            if fits
-            else (0.0, None, None)
-            for subset, fits in zip(subsets, formable)
-        ]
-
-    table = [parts(row) for row in range(batch.count)]
-    index = batch.index([[weight for weight, _, _ in row] for row in table], seed)
-    noise = batch.noise(seed)
+    (z,) = z
 
     def loss(row):
-        _, loc, scale = table[row][index[row]]
-        kl = sum(weight * kl_to_prior((m, s)) for weight, m, s in table[row] if weight)
-        return batch.reconstruction(row, loc + scale * noise[row]) + beta * kl
+        parts = components(batch, row, family, prior).values()
+        kl = sum(kl_to_prior(part) for part in parts) / len(parts)
+        return batch.reconstruction(row, z[row]) + beta * kl
 
     return batch.rows(loss)
 
 
-def iwae(batch, seed, beta, samples, family, prior):
-    subsets = small.family(family, batch.names)
-    shape = [len(subsets) * samples, batch.count, batch.model.latent_dim]
-    noise = tf.random.stateless_normal(shape, seed).numpy().astype(float)
+def components(batch, row, family, prior):
+    """{number of the subset: (loc, scale)} of those that the row can form; of none: the product of what it has as 0."""
+    present = batch.present(row)
+    return {
+        number: batch.product(subset, row, prior == "all" or (prior == "full" and len(subset) == 3))
+        for number, subset in enumerate(small.family(family, batch.names))
+        if set(subset) <= set(present)
+    } or {0: batch.product(present, row)}
+
+
+def iwae(batch, z, beta, samples, family, prior):
+    (z,) = z
+    z = z.reshape(-1, samples, batch.count, batch.model.latent_dim)  # [S, K, B, D]
 
     def loss(row):
-        present = batch.present(row)
-        parts = {
-            number: batch.product(subset, row, prior == "all" or (prior == "full" and len(subset) == 3))
-            for number, subset in enumerate(subsets)
-            if set(subset) <= set(present)
-        } or {0: batch.product(present, row)}
+        parts = components(batch, row, family, prior)
         mixture = [(1.0 / len(parts), *part) for part in parts.values()]
         total = 0.0
-        for number, (loc, scale) in parts.items():
+        for number in parts:
             log_weights = []
-            for k in range(samples):
-                z = loc + scale * noise[number * samples + k, row]
-                ratio = reference.normal_log_density(z, np.zeros_like(z), np.ones_like(z))
-                ratio -= reference.mixture_log_density(z, mixture)
-                log_weights.append(beta * ratio - batch.reconstruction(row, z))
+            for point in z[number, :, row].astype(float):
+                ratio = reference.normal_log_density(point, np.zeros_like(point), np.ones_like(point))
+                ratio -= reference.mixture_log_density(point, mixture)
+                log_weights.append(beta * ratio - batch.reconstruction(row, point))
             total += reference.log_mean_exp(log_weights) / len(parts)
         return -total
 
     return batch.rows(loss)
 
 
-def mvae(batch, seed, beta, drawn):
-    """`drawn`: the random subsets, tuples of names."""
-    first, *seeds = tf.unstack(tf.random.split(seed, 2 + len(batch.names) + len(drawn)))
-    terms = [(tuple(batch.names), first, False)]
-    if len(batch.names) > 1:
-        terms += [((name,), seeds.pop(), True) for name in batch.names]
-    seeds.pop()  # that of the draw of the subsets
-    terms += [(subset, seeds.pop(), False) for subset in drawn]
-    total = 0.0
-    for subset, own, single in terms:
-        noise = batch.noise(own)
+def mvae(batch, z, beta, found):
+    """The bounds of all, of each alone, and of subsets that are the same for all rows, whichever they are."""
 
-        def loss(row, subset=subset, noise=noise, single=single):
-            if single and len(batch.present(row)) == 1:
+    def bound(subset, z, alone=False):
+        def loss(row):
+            if alone and len(batch.present(row)) == 1:
                 return 0.0  # that is ELBO(X) itself
-            loc, scale = batch.product([n for n in subset if n in batch.present(row)], row, with_prior=True)
-            z = loc + scale * noise[row]
-            return batch.reconstruction(row, z, subset) + beta * kl_to_prior((loc, scale))
+            q = batch.product([n for n in subset if n in batch.present(row)], row, with_prior=True)
+            return batch.reconstruction(row, z[row], subset) + beta * kl_to_prior(q)
 
-        total = total + batch.rows(loss)
-    return total
+        return batch.rows(loss)
+
+    first, *rest = z
+    fixed = bound(batch.names, first)
+    for name in batch.names if len(batch.names) > 1 else ():
+        fixed = fixed + bound((name,), rest.pop(0), alone=True)
+    drawn = [[bound(subset, z) for subset in reference.powerset(batch.names)] for z in rest]
+    return nearest([fixed + sum(losses) for losses in itertools.product(*drawn)], found)
 
 
-def mmjsd(batch, seed, beta):
+def nearest(losses, found):
+    """The one of the [N] that is nearest to `found` [N]."""
+    return min(losses, key=lambda loss: np.max(np.abs(loss - found)))
+
+
+def mmjsd(batch, z, beta):
+    (z,) = z
     standard = np.zeros(batch.model.latent_dim), np.ones(batch.model.latent_dim)
-    weights = np.array(
-        [[1.0] + [float(name in batch.present(row)) for name in batch.names] for row in range(batch.count)]
-    )
-    weights /= weights.sum(axis=1, keepdims=True)
-    index, noise = batch.index(weights, seed), batch.noise(seed)
 
     def loss(row):
-        everything = [standard, *(batch.expert(name, row) for name in batch.names)]
-        parts = [(weight, *part) for weight, part in zip(weights[row], everything) if weight]
+        parts = [standard, *(batch.expert(name, row) for name in batch.present(row))]
+        parts = [(1.0 / len(parts), *part) for part in parts]
         center = reference.geometric_mean(parts)
-        loc, scale = everything[index[row]]
         divergence = sum(weight * reference.kl_between(m, s, *center) for weight, m, s in parts)
-        return batch.reconstruction(row, loc + scale * noise[row]) + beta * divergence
+        return batch.reconstruction(row, z[row]) + beta * divergence
 
     return batch.rows(loss)
 
@@ -192,66 +168,64 @@ def kl_to_experts(batch, row, q):
     return sum(reference.kl_between(*q, *batch.expert(name, row)) for name in batch.present(row))
 
 
-def mvtcae(batch, seed, beta, alpha):
-    noise = batch.noise(seed)
+def mvtcae(batch, z, beta, alpha):
+    (z,) = z
 
     def loss(row):
         present = batch.present(row)
         many = max(len(present), 1)
         q = batch.product(present, row)
         divergence = (1.0 - alpha) * kl_to_prior(q) + alpha / many * kl_to_experts(batch, row, q)
-        return (many - alpha) / many * batch.reconstruction(row, q[0] + q[1] * noise[row]) + beta * divergence
+        return (many - alpha) / many * batch.reconstruction(row, z[row]) + beta * divergence
 
     return batch.rows(loss)
 
 
-def jmvae(batch, seed, beta, alpha):
-    noise = batch.noise(seed)
+def jmvae(batch, z, beta, alpha):
+    (z,) = z
 
     def loss(row):
         q = batch.joint(row)
-        divergence = beta * kl_to_prior(q) + alpha * kl_to_experts(batch, row, q)
-        return batch.reconstruction(row, q[0] + q[1] * noise[row]) + divergence
+        return batch.reconstruction(row, z[row]) + beta * kl_to_prior(q) + alpha * kl_to_experts(batch, row, q)
 
     return batch.rows(loss)
 
 
-def telbo(batch, seed, beta, unimodal_weight):
-    own, *seeds = tf.random.split(seed, 1 + len(batch.names))
-    noise, noises = batch.noise(own), {name: batch.noise(one) for name, one in zip(batch.names, seeds)}
+def telbo(batch, z, beta, unimodal_weight):
+    of_all, *of_each = z
 
     def loss(row):
-        loc, scale = batch.joint(row)
-        total = batch.reconstruction(row, loc + scale * noise[row]) + beta * kl_to_prior((loc, scale))
-        for name in batch.present(row):
-            loc, scale = batch.expert(name, row)
-            single = batch.reconstruction(row, loc + scale * noises[name][row], [name])
-            total += unimodal_weight * single + beta * kl_to_prior((loc, scale))
+        total = batch.reconstruction(row, of_all[row]) + beta * kl_to_prior(batch.joint(row))
+        for name, own in zip(batch.names, of_each, strict=True):
+            if name in batch.present(row):
+                single = batch.reconstruction(row, own[row], [name])
+                total += unimodal_weight * single + beta * kl_to_prior(batch.expert(name, row))
         return total
 
     return batch.rows(loss)
 
 
-def contrastive(model, inputs, seed, weight, many, base):
-    """`base`: function of a Batch and a seed, the loss that is contrasted."""
+def contrastive(model, inputs, z, weight, many, base, found):
+    """`base`: function of a Batch and [z], the loss that is contrasted. A row's partners may be any others."""
     batch = Batch(model, inputs)
-    loss, count = base(batch, seed), batch.count
-    contrasts = np.zeros(count)
+    first, *rest = z
+    loss, count = base(batch, [first]), batch.count
+    of_modality = []  # [choices, N] each
     for name in batch.names:
-        shift_seed, seed = tf.random.split(seed, 2)
-        shifts = 1 + sampling.shuffled(count - 1, shift_seed).numpy()
-        terms = [[-loss[row]] for row in range(count)]
-        for shift in shifts[:many]:
-            rows = (np.arange(count) + shift) % count
-            moved = {key: value[rows] if key in (name, "has_" + name) else value for key, value in inputs.items()}
-            unrelated = base(Batch(model, moved), seed)
-            for row in range(count):
-                if batch.available[name][rows[row]]:
-                    terms[row].append(-unrelated[row])
-        for row in range(count):
-            present = batch.present(row)
-            if name in present and len(present) > 1:
-                top = max(terms[row])
-                log_sum = top + np.log(sum(np.exp(term - top) for term in terms[row]))
-                contrasts[row] += (log_sum - terms[row][0]) / len(present)
-    return loss + weight * contrasts
+        losses = []  # of the row with the modality of the partner beside it, {shift: loss}; -log 0 if that lacks it
+        for z in (rest.pop(0) for _ in range(many)):
+            losses.append({})
+            for shift in range(1, count):
+                rows = (np.arange(count) + shift) % count
+                moved = {key: value[rows] if key in (name, "has_" + name) else value for key, value in inputs.items()}
+                losses[-1][shift] = np.where(batch.available[name][rows], base(Batch(model, moved), [z]), np.inf)
+        related = np.array([name in batch.present(row) and len(batch.present(row)) > 1 for row in range(count)])
+        choices = []
+        for shifts in itertools.permutations(range(1, count), many):
+            terms = -np.array([loss, *(own[shift] for own, shift in zip(losses, shifts))])
+            top = terms.max(axis=0)
+            cross_entropy = top + np.log(np.sum(np.exp(terms - top), axis=0)) - terms[0]
+            choices.append(np.where(related, cross_entropy, 0.0) / np.maximum(batch.number_present, 1))
+        of_modality.append(choices)
+    totals = np.array([loss + weight * sum(contrasts) for contrasts in itertools.product(*of_modality)])
+    return totals[np.argmin(np.abs(totals - found), axis=0), np.arange(count)]

@@ -1,13 +1,17 @@
 """The benchmark: its works are those it tells of, and its ratios those of its times. No test holds a time."""
 
+import re
 import subprocess
 import sys
 
 import pytest
-from running import ROOT
+from absl import app
+from running import ROOT, main
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
 from trainers import operations, ratios, rounds, workloads
+
+pytestmark = pytest.mark.integration
 
 PUBLISHED = {"polymnist": 14_056_975, "mst": 1_411_826}
 
@@ -104,7 +108,11 @@ def test_without_the_peer_it_says_how_to_install_it():
 @pytest.mark.parametrize(
     "given, told",
     [
-        (["--modes=", "fit", "loop"], "Lists are written with commas: --modes=train,floor. Received: fit loop"),
+        (
+            ["--modes=", "fit", "loop"],
+            "lists with commas and booleans as --name=true or --name=false. Received: fit loop",
+        ),
+        (["--peer_batch_size=8"], "--peer_batch_size has no effect without --peer. Received: --peer_batch_size=8"),
         (
             ["--modes="],
             "--modes must be some of train, floor, encode, joint, translate, fit, loop, data, import. Received: none",
@@ -119,8 +127,8 @@ def test_without_the_peer_it_says_how_to_install_it():
     ],
 )
 def test_wrong_flags_are_told_before_the_work(given, told):
-    result = run("-m", "trainers.benchmark", *given)
-    assert result.returncode == 1 and told in result.stdout + result.stderr
+    with pytest.raises(app.UsageError, match=re.escape(told)):
+        main("benchmark", *given)
 
 
 def test_a_profile_adds_up_operations_by_their_kind():
@@ -134,7 +142,6 @@ def test_a_profile_adds_up_operations_by_their_kind():
 
 
 def test_the_profile_names_operations():
-    result = run("-m", "trainers.profile", "--modalities=2", "--batch_size=8", "--steps=2")
-    assert result.returncode == 0, result.stderr
-    rows = [line for line in result.stdout.splitlines() if "MatMul" in line]
+    output = main("profile", "--modalities=2", "--batch_size=8", "--steps=2")
+    rows = [line for line in output.splitlines() if "MatMul" in line]
     assert rows and all(float(row.split("|")[2]) > 0.0 for row in rows)

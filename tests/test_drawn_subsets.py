@@ -1,5 +1,8 @@
 """Many modalities: subsets that are drawn stand for all of them, and products are formed where they are needed."""
 
+import itertools
+
+import draws
 import keras
 import numpy as np
 import pytest
@@ -8,11 +11,11 @@ import small
 import tables
 import tensorflow as tf
 import tensorflow_probability as tfp
-from tf_mopoe.components import Components, Products
-from tf_mopoe.densities import Normal
 
 import tf_mopoe as mopoe
 from tf_mopoe import evaluation, experts, export, sampling
+from tf_mopoe.families import Normal
+from tf_mopoe.mixture import Mixture, Products
 
 PATTERNS = np.array([[1, 1, 1, 1], [1, 0, 1, 1], [0, 1, 0, 1], [0, 0, 1, 0]], bool)  # 4, 3, 2 and 1 of four modalities
 SEED = tf.constant([3, 4])
@@ -59,9 +62,25 @@ def test_the_seed_decides_and_without_one_all_rows_draw_the_same():
 
 
 def test_subsets_do_not_come_from_the_numbers_that_z_comes_from():
-    """From z's noise (Box and Muller's) its two uniform numbers: they say nothing of who stands beside whom."""
-    pairs = sampling.subsets(np.ones([20000, 4], bool), 1, SEED).numpy()[:, 0]
-    noise = Components(tf.ones([20000, 1]), tf.zeros([20000, 1, 4]), tf.ones([20000, 1, 4])).sample(SEED).numpy()
+    """From z's noise (Box and Muller's) its two uniform numbers: they say nothing of who stands beside whom.
+
+    Sharp experts, each at a place of its own: z shows which of the 15 subsets was drawn, and the noise.
+    """
+    layer = mopoe.MixtureOfProducts(prior_expert="none", max_components=1, num_components=1)
+    model, count, sharp = tables.model(4, latent_dim=4, joint_posterior=layer), 20000, 0.01
+    places = 10.0 * np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
+    for place, encoder in zip(places, model.encoders.values()):
+        for head, bias in ((encoder.loc_head, place), (encoder.log_variance_head, np.full(4, 2 * np.log(sharp)))):
+            head.kernel.assign(np.zeros(head.kernel.shape))
+            head.bias.assign(bias)
+    _, (z,) = draws.decoded(model, lambda: model.loss_terms(tables.rows(count, 4), SEED))
+    members = np.array(list(itertools.product([0.0, 1.0], repeat=4)))[1:]
+    sizes = members.sum(axis=1)
+    centers = members @ places / sizes[:, None]
+    nearest = np.argmin(np.sum((z[:, None] - centers) ** 2, axis=-1), axis=1)
+    noise = (z - centers[nearest]) / sharp * np.sqrt(sizes[nearest])[:, None]
+    draws.assert_drawn_from(noise, [1.0], np.zeros((1, 4)), np.ones((1, 4)))
+    pairs = members[nearest]
     radius = np.exp(-0.5 * (noise[:, 0] ** 2 + noise[:, 1] ** 2))
     for angle in (np.arctan2(noise[:, 0], noise[:, 1]), np.arctan2(noise[:, 1], noise[:, 0])):
         near = np.abs(radius - angle / (2 * np.pi) % 1.0) < 0.25
@@ -82,7 +101,7 @@ def moments(model, inputs, seeds):
     @tf.function
     def step(seed):
         with tf.GradientTape() as tape:
-            terms = model.bound(inputs, seed)
+            terms = model.loss_terms(inputs, seed)
             loss = tf.reduce_mean(terms.loss)
         gradient = tape.gradient(loss, [variable.value for variable in variables])
         told = [tf.reduce_mean(sum(terms.reconstruction.values())), tf.reduce_mean(terms.kl)]
@@ -148,7 +167,7 @@ def test_products_equal_plain_components_with_their_gradients(per_row):
                 power = experts.or_empty(prior, membership, available)
                 made = Products(weights, *experts.natural(loc, scale, available), membership, power)
             else:
-                made = Components(weights, *experts.products_of_experts(loc, scale, available, membership, prior))
+                made = Mixture(weights, *gaussian.products_of_experts(loc, scale, available, membership, prior))
             values = outputs(made)
             sums = [tf.reduce_sum(value * mixed(value.shape)) for value in values]
         zero = tf.UnconnectedGradients.ZERO
@@ -172,7 +191,7 @@ def test_the_mean_kl_of_products_has_the_value_and_gradient_of_the_kl(own, count
         return tf.reduce_sum(weights * Normal.kl_to_prior(weighted / total, tf.math.rsqrt(total)), axis=-1)
 
     upstream, found = tf.constant(rng.normal(size=4)), []
-    for mean_kl in (experts.mean_kl_of_products, plain):
+    for mean_kl in (gaussian.mean_kl_of_products, plain):
         with tf.GradientTape() as tape:
             sources = [precision, weighted, prior, weights]
             tape.watch(sources)

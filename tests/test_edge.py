@@ -2,15 +2,15 @@
 
 import json
 import os
-import pathlib
 import re
 import subprocess
 import sys
 
 import on_device
 import pytest
+from running import ROOT, main
 
-ROOT = pathlib.Path(__file__).parents[1]
+pytestmark = pytest.mark.integration
 
 
 def python(arguments, folder):
@@ -37,7 +37,7 @@ def test_the_documented_code_runs_as_printed(tmp_path):
 def test_8_bits_harm_the_digits_by_less_than_2_points():
     pytest.importorskip("sklearn")
     run = ["--run=saved_models/digits", "--numbers=float32,int8", "--repeats=20"]
-    lines = python(["-m", "trainers.edge_table", *run], ROOT).splitlines()
+    lines = main("edge_table", *run).splitlines()
     cells = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")]
     start = next(number for number, row in enumerate(cells) if row[0] == "numbers")
     titles, single, integer = cells[start:]
@@ -55,7 +55,7 @@ def test_the_trainer_exports_encoders_of_8_bits(tmp_path):
     """Their ranges come from training rows of the run's own data."""
     edge = tmp_path / "edge"
     flags = ["--run=saved_models/digits", f"--out={tmp_path / 'served'}", f"--edge={edge}", "--quantization=int8"]
-    output = python(["-m", "trainers.export", *flags], ROOT)
+    output = main("export", *flags)
     assert sorted(path.name for path in edge.glob("*.tflite")) == ["image.tflite", "speech.tflite", "word.tflite"]
     assert str(edge / "image.tflite") in output and (tmp_path / "served" / "1" / "saved_model.pb").exists()
     told = json.loads((edge / "image.json").read_text())

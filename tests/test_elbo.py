@@ -2,29 +2,30 @@
 
 from types import SimpleNamespace
 
+import draws
 import numpy as np
 import pytest
 import reference
 import small
 import tensorflow as tf
-from tf_mopoe.components import Components
 
 import tf_mopoe as mopoe
+from tf_mopoe.mixture import Mixture
 
 SEED = tf.constant([3, 4])
 METHODS = {"mopoe": ("powerset", "full"), "mvae": ("full", "all"), "mmvae": ("unimodal", "none")}
 
 
-def drawn(components, seed):
-    """The z that the objective draws, [B, D], by the library's own sampler."""
-    return components.sample(seed).numpy()
+def bound_and_z(model, inputs):
+    """The objective's terms, and the z that it drew, [B, D]."""
+    bound, (z,) = draws.decoded(model, lambda: model.loss_terms(inputs, SEED))
+    return bound, z
 
 
-def expected_terms(model, inputs, family, prior, seed=SEED):
+def expected_terms(model, inputs, z, family, prior):
     """{name: -log p(x | z)}, both KLs, per row: experts and decoder outputs from Keras, the rest in loops."""
     names = list(model.modalities)
     experts, available, x, _ = model.encode(inputs)
-    z = drawn(model.mixture.components(experts, available), seed)
     pairs = {name: (q.mean().numpy().astype(float), q.stddev().numpy().astype(float)) for name, q in experts.items()}
     subsets = {"powerset": reference.powerset(names), "unimodal": [(n,) for n in names], "full": [tuple(names)]}
     density = {
@@ -56,8 +57,8 @@ def test_every_term_equals_the_loop(method, missing):
     for kl in ("components", "mixture"):
         objective = mopoe.objectives.ELBO(beta=2.5, kl=kl)
         model = small.model(joint_posterior=method, objective=objective, reconstruction_weights="dimension")
-        terms, averaged, mixture = expected_terms(model, inputs, *METHODS[method])
-        bound = model.bound(inputs, SEED)
+        bound, z = bound_and_z(model, inputs)
+        terms, averaged, mixture = expected_terms(model, inputs, z, *METHODS[method])
         expected_kl = averaged if kl == "components" else mixture
         for name in small.SHAPES:
             np.testing.assert_allclose(bound.reconstruction[name], terms[name], rtol=1e-5)
@@ -79,19 +80,19 @@ def test_full_is_mvaes_joint_bound():
         expected = reference.product([m for m, _ in pairs], [s for _, s in pairs], with_prior=True)
         np.testing.assert_allclose(loc[row, 0], expected[0], rtol=1e-5, atol=1e-6)
         kl = reference.kl_to_standard_normal(*expected)
-        np.testing.assert_allclose(model.bound(inputs, SEED).kl[row], kl, rtol=1e-5)
+        np.testing.assert_allclose(model.loss_terms(inputs, SEED).kl[row], kl, rtol=1e-5)
 
 
 def test_unimodal_is_mmvaes_bound_with_one_sample():
     """Shi et al. 2019, eq. (3) with K = 1: log p(X, z) - log of the average of the unimodal posteriors, at z."""
     model = small.model(joint_posterior="mmvae", objective=mopoe.objectives.ELBO(kl="mixture"))
     inputs = small.rows(6)
-    experts, available, *_ = model.encode(inputs)
-    z = drawn(model.mixture.components(experts, available), SEED)
+    experts = model.encode(inputs)[0]
+    bound, z = bound_and_z(model, inputs)
     average = np.mean([np.exp(q.log_prob(z).numpy().astype(float)) for q in experts.values()], axis=0)
     joint = sum(model.decoders[name](z).log_prob(inputs[name]).numpy().astype(float) for name in inputs)
     joint += [reference.normal_log_density(row, np.zeros(4), np.ones(4)) for row in z]
-    np.testing.assert_allclose(model.bound(inputs, SEED).loss, np.log(average) - joint, rtol=1e-5)
+    np.testing.assert_allclose(bound.loss, np.log(average) - joint, rtol=1e-5)
 
 
 @pytest.mark.parametrize("method", ["mopoe", "mmvae"])
@@ -99,9 +100,8 @@ def test_unimodal_is_mmvaes_bound_with_one_sample():
 def test_one_modality_is_a_plain_vae(method, kl):
     model = small.model(("sensor",), joint_posterior=method, objective=mopoe.objectives.ELBO(kl=kl))
     x = small.rows(5, ("sensor",))["sensor"]
-    bound = model.bound({"sensor": x}, SEED)
+    bound, z = bound_and_z(model, {"sensor": x})
     expert = model.encoders["sensor"](x)
-    z = drawn(model.mixture.components({"sensor": expert}, {}), SEED)
     for row in range(5):
         loc, scale = expert.mean()[row].numpy().astype(float), expert.stddev()[row].numpy().astype(float)
         out = model.decoders["sensor"].network(z[row : row + 1])[0].numpy().astype(float)
@@ -119,7 +119,7 @@ def test_the_mixtures_own_kl_is_at_most_the_averaged_one():
     rng = np.random.default_rng(0)
     loc = tf.constant(np.repeat(rng.normal(size=(1, 7, 4)) * 2, 4000, axis=0), tf.float32)
     scale = tf.constant(np.repeat(np.exp(rng.normal(size=(1, 7, 4))), 4000, axis=0), tf.float32)
-    components = Components(tf.fill([4000, 7], 1 / 7), loc, scale)
+    components = Mixture(tf.fill([4000, 7], 1 / 7), loc, scale)
     kls = {}
     for kl in ("components", "mixture"):
         q = SimpleNamespace(components=components, step=0)
@@ -136,7 +136,7 @@ def test_the_gradient_equals_finite_differences():
     for kl in ("components", "mixture"):
         model = small.model(("word", "sensor"), objective=mopoe.objectives.ELBO(kl=kl))
         inputs = small.with_missing(small.rows(5, ("word", "sensor")))
-        loss = lambda: tf.reduce_sum(model.bound(inputs, SEED).loss)  # noqa: B023, E731
+        loss = lambda: tf.reduce_sum(model.loss_terms(inputs, SEED).loss)  # noqa: B023, E731
         for variable in (model.encoders["word"].loc_head.bias, model.encoders["sensor"].log_variance_head.bias):
             with tf.GradientTape() as tape:
                 value = loss()
@@ -157,7 +157,7 @@ def test_a_gradient_reaches_every_variable():
     for method in METHODS:
         model = small.model(joint_posterior=method)
         with tf.GradientTape() as tape:
-            loss = tf.reduce_sum(model.bound(small.rows(32), SEED, training=True).loss)
+            loss = tf.reduce_sum(model.loss_terms(small.rows(32), SEED, training=True).loss)
         for variable, gradient in zip(model.trainable_variables, tape.gradient(loss, model.trainable_variables)):
             assert gradient is not None and np.any(gradient.numpy() != 0.0), variable.path
 

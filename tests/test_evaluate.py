@@ -2,17 +2,18 @@
 
 import json
 import shutil
-import sys
 
 import keras
 import numpy as np
 import pytest
-from running import command, finish, start
+from running import SMALL, main
 
 import tf_mopoe as mopoe
 from tf_mopoe import evaluation, figures
 from tf_mopoe.datasets import digits
 from trainers import progress, report
+
+pytestmark = pytest.mark.integration
 
 FLAGS = ["--test_rows=300", "--probe_rows=600", "--likelihood_rows=20", "--num_samples=4", "--seed=3"]
 
@@ -28,11 +29,11 @@ def evaluated(finished, tmp_path_factory):
         features = keras.layers.Dense(12, activation="relu")(keras.layers.Flatten()(inputs))
         outputs = keras.layers.Dense(10, activation="softmax")(features)
         keras.Model(inputs, outputs).save(run / "classifiers" / f"{name}.keras")
-    output = finish(start([sys.executable, "-m", "trainers.evaluate", f"--run={run}", *FLAGS]))
+    output = main("evaluate", f"--run={run}", *FLAGS)
     (folder / "tiny" / "saved_model").mkdir(parents=True)
     (folder / "tiny" / "edge").mkdir()
     (folder / "tiny" / "edge" / "image.json").write_text('{"quantization": "int8"}')
-    finish(start([sys.executable, "-m", "trainers.publish", f"--run={run}", "--name=tiny", f"--out={folder}"]))
+    main("publish", f"--run={run}", "--name=tiny", f"--out={folder}")
     return run, folder / "tiny", output
 
 
@@ -122,13 +123,8 @@ def test_a_bar_tells_the_end(capsys):
     advance = progress.bar("probe")
     for done in range(1, 5):
         advance(done, 4)
-    assert capsys.readouterr().out.splitlines()[-1].split() == [
-        "probe",
-        "[====================]",
-        "4/4",
-        "0:00",
-        "left",
-    ]
+    label, *_, last = capsys.readouterr().out.splitlines()
+    assert label == "probe" and "4/4" in last
 
 
 def test_comparison_tells_what_the_record_holds(evaluated):
@@ -144,13 +140,16 @@ def test_comparison_tells_what_the_record_holds(evaluated):
 
 def test_a_run_with_experts_that_have_no_product_is_evaluated_and_put_on_record(evaluated, tmp_path):
     run = tmp_path / "run"
-    finish(start(command(run, "--method=mmvae_laplace", "--epochs=1", "--private_beta=0.5", "--seed=3")))
+    flags = ["--method=mmvae_laplace", "--epochs=1", "--private_dim=2", "--private_beta=0.5", "--seed=3"]
+    main("train", f"--out={run}", *SMALL, *flags)
     classifiers = f"--classifiers={evaluated[0] / 'classifiers'}"
-    finish(start([sys.executable, "-m", "trainers.evaluate", f"--run={run}", classifiers, *FLAGS]))
-    finish(start([sys.executable, "-m", "trainers.publish", f"--run={run}", "--name=laplace", f"--out={tmp_path}"]))
+    main("evaluate", f"--run={run}", classifiers, *FLAGS)
+    main("publish", f"--run={run}", "--name=laplace", f"--out={tmp_path}")
     model = keras.models.load_model(tmp_path / "laplace" / "model.keras")
     with np.load(tmp_path / "laplace" / "example.npz") as example:
         expert = model.encode({"image": example["x_image"]}).experts["image"]
         np.testing.assert_allclose(example["loc_image"], expert.mean(), rtol=1e-5, atol=1e-6)
     card = (tmp_path / "laplace" / "README.md").read_text().replace("\n", " ")
-    assert "--classifiers=... " in card and " --seed=3 --train_rows=192 --private_beta=0.5 --out=" in card
+    assert (
+        "--classifiers=... " in card and " --private_dim=2 --seed=3 --train_rows=192 --private_beta=0.5 --out=" in card
+    )

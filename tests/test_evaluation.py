@@ -66,10 +66,13 @@ def test_coherence_of_a_mixture_of_experts_is_that_of_the_experts_in_turn():
 def test_joint_coherence_is_the_share_of_rows_on_which_all_agree():
     """The signs of a normal vector's components along two directions agree with probability 1 - angle / pi."""
     model = told(turn=np.pi / 4)
-    agreed = evaluation.joint_coherence(model, READERS, num_samples=20000, seed=1)
+    classes = []
+
+    def reader(name):
+        return lambda x: classes.append(READERS[name](x)) or classes[-1]
+
+    agreed = evaluation.joint_coherence(model, {name: reader(name) for name in NAMES}, num_samples=20000, seed=1)
     assert agreed == pytest.approx(0.75, abs=5 * np.sqrt(0.19 / 20000))
-    made = model.generate(20000, seed=1)
-    classes = [READERS[name](made[name].numpy()) for name in NAMES]
     assert agreed == np.mean((classes[0] == classes[1]) & (classes[0] == classes[2]))
 
     def latent(num_samples, seed):
@@ -99,7 +102,9 @@ def test_a_classifier_learns_stripes():
     x = rng.random((400, 12, 12, 1), np.float32) * 0.5
     x[labels == 0, ::3] = 1.0
     x[labels == 1, :, ::3] = 1.0
-    classifier = evaluation.train_classifier(x[:300], labels[:300], epochs=4)
+    classifier = evaluation.train_classifier(
+        x[:300], labels[:300], epochs=20
+    )  # with 4, 12 steps, half of the seeds learn it
     assert np.mean(evaluation.read_label(classifier, x[300:]) == labels[300:]) > 0.95
 
 

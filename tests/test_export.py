@@ -12,13 +12,15 @@ import pytest
 import signature_rows
 import small
 import tensorflow as tf
-from running import finish, start
-from tf_mopoe.components import Components
-from tf_mopoe.densities import Normal
+from running import finish, main, start
 
 import tf_mopoe as mopoe
 from tf_mopoe import export
-from tf_mopoe.export import pruning, row_draws
+from tf_mopoe.export import pruning
+from tf_mopoe.mixture import Mixture
+from tf_mopoe.streams import RowStream
+
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")
@@ -55,15 +57,15 @@ def test_other_posteriors_translate_from_what_they_translate_from_in_keras(tmp_p
 def test_the_draws_of_rows_are_independent_and_unbiased():
     count = 4000
     seed = tf.stack([tf.range(count), tf.zeros([count], tf.int32)], axis=1)
-    noise = tf.function(row_draws.noise)(seed, 3, Normal).numpy()
+    noise = tf.function(lambda seed: RowStream(seed).child("noise").normal([count, 3]))(seed).numpy()
     error = 1 / np.sqrt(count)
     assert np.all(np.abs(noise.mean(axis=0)) < 5 * error)
     assert np.all(np.abs(np.cov(noise.T) - np.eye(3)) < 5 * np.sqrt(2) * error)
     assert np.all(np.abs(np.mean(noise[1:] * noise[:-1], axis=0)) < 5 * error)  # neighbouring seeds
     weights = tf.tile([[0.25, 0.0, 0.75]], [count, 1])
     loc = tf.tile(tf.constant([[[-9.0], [50.0], [9.0]]]), [count, 1, 1])
-    components = Components(weights, loc, tf.ones([count, 3, 1]))
-    z = tf.function(row_draws.sample)(components, seed).numpy()[:, 0]
+    mixture = Mixture(weights, loc, tf.ones([count, 3, 1]))
+    z = tf.function(lambda seed: mixture.sample(RowStream(seed)).z)(seed).numpy()[:, 0]
     assert abs(np.mean(z > 0) - 0.75) < 5 * np.sqrt(0.25 * 0.75) * error and z.max() < 20
     assert abs(np.mean(np.abs(z) - 9)) < 5 * error and abs(np.std(np.abs(z) - 9) - 1) < 5 * error
 
@@ -138,7 +140,9 @@ def test_pruning_leaves_outputs_and_side_effects(tmp_path):
     assert b"never_used" in before and b"never_used" not in after and len(after) < len(before)
     halves = tf.saved_model.load(str(tmp_path))
     for _ in range(2):
-        np.testing.assert_array_equal(halves.half(tf.constant([1.0, 2.0])), [0.5, 1.0])
+        np.testing.assert_allclose(
+            halves.half(tf.constant([1.0, 2.0])), [0.5, 1.0], rtol=3e-7
+        )  # 2 units in the last place
     assert halves.calls.numpy() == 2
     with pytest.raises(tf.errors.InvalidArgumentError):
         halves.half(tf.constant([-1.0]))
@@ -156,17 +160,6 @@ def test_lookup_tables_go_along(tmp_path):
     encode = tf.saved_model.load(str(export.saved_model(model, tmp_path / "m"))).signatures["encode"]
     out = encode(x=tf.constant(x), has_x=tf.constant([True, True]))
     np.testing.assert_allclose(out["loc"], model.subset_posterior({"x": x}).loc, rtol=1e-5, atol=1e-6)
-
-
-def test_names_that_cannot_be_inputs(tmp_path):
-    for name in ("seed", "loc", "_x"):
-        encoder = mopoe.GaussianEncoder(mopoe.networks.mlp_encoder(3, (4,)), 2)
-        decoder = mopoe.Decoder(mopoe.networks.mlp_decoder(3, 2, (4,)), mopoe.likelihoods.Normal())
-        with pytest.raises(ValueError, match=f"to be the name of an exported input. Received: '{name}'"):
-            export.saved_model(mopoe.MultimodalVAE({name: encoder}, {name: decoder}), tmp_path / "m")
-    with pytest.raises(ValueError, match="`num_samples` must be an integer, 1 or more. Received: num_samples=0"):
-        export.saved_model(small.model(("sensor",)), tmp_path / "m", num_samples=0)
-    assert not (tmp_path / "m").exists()
 
 
 def test_versions_count_up_and_what_is_there_is_never_overwritten(tmp_path):
@@ -243,9 +236,10 @@ import json, pathlib, sys
 def files(folder):
     return {str(path.relative_to(folder)): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
 
-path, seen = pathlib.Path(sys.argv[1]), {}
+path, seen, done = pathlib.Path(sys.argv[1]), {}, False
 print("polling", flush=True)
-while not (path / "done").exists():
+while not done:
+    done = (path / "done").exists()  # before the last look, which a slow reader may need
     for child in list(path.iterdir()):
         if child.name.isdigit() and child.name not in seen:
             seen[child.name] = files(child)
@@ -280,7 +274,7 @@ def test_the_trainer_exports_a_run(tmp_path):
     model = small.model(("word", "sensor"))
     model.save(tmp_path / "model.keras")
     flags = [f"--run={tmp_path}", "--version=5", "--num_samples=4"]
-    output = finish(start([sys.executable, "-m", "trainers.export", *flags]))
+    output = main("export", *flags)
     target = tmp_path / "saved_model" / "5"
     assert str(target) in output
     assert f'name: "{tmp_path.name}"' in (target.parent / "models.config").read_text()

@@ -1,5 +1,6 @@
 """Frechet distances against closed forms and slow references, and the features between which they are measured."""
 
+import draws
 import keras
 import numpy as np
 import pytest
@@ -77,22 +78,25 @@ def test_inception_features_of_grey_are_those_of_the_same_in_colour():
 
 @pytest.mark.parametrize("method", ("mopoe", "mvae", "mmvae"))
 def test_frechet_distances_are_those_of_translate_and_generate(method):
-    model, inputs = small.model(joint_posterior=method), small.rows(40)
+    model, inputs = small.model(joint_posterior=method), small.rows(400)
     features = {name: lambda x: np.asarray(x).reshape(len(x), -1)[:, :4] for name in ("word", "sensor")}
     told = []
-    distances = evaluation.frechet_distances(
-        model, inputs, features, batch_size=25, seed=2, progress=lambda *part: told.append(part)
-    )
+    with draws.recorded(model) as got:
+        distances = evaluation.frechet_distances(
+            model, inputs, features, batch_size=250, seed=2, progress=lambda *part: told.append(part)
+        )
     assert told[-1] == (6, 6)
     pairs = [(given, target) for given in small.SHAPES for target in features if given != target]
     assert set(distances) == {("prior", "word"), ("prior", "sensor"), *(((given,), target) for given, target in pairs)}
-    for given, target in pairs:
-        batches = [
-            model.translate({given: inputs[given][start : start + 25]}, to=target, seed=2 + start) for start in (0, 25)
-        ]
-        made = np.concatenate([features[target](batch) for batch in batches])
-        expected = evaluation.frechet_distance(features[target](inputs[target]), made)
-        assert distances[(given,), target] == pytest.approx(expected, rel=1e-5)
-    made = np.concatenate([model.generate(count, seed=seed)["word"] for count, seed in ((25, 2), (15, 27))])
-    expected = evaluation.frechet_distance(features["word"](inputs["word"]), features["word"](made))
-    assert distances["prior", "word"] == pytest.approx(expected, rel=1e-5)
+    for target, function in features.items():
+        calls = got[target]
+        some = [given for given in small.SHAPES if given != target]
+        for number, given in enumerate(some):  # in each of two batches one after the other; the prior's are the last
+            z = np.concatenate(calls[: 2 * len(some)][number :: len(some)])
+            draws.assert_translates_from(model, inputs, (given,), z)
+            expected = evaluation.frechet_distance(function(inputs[target]), function(model.decode(z, target)))
+            assert distances[(given,), target] == pytest.approx(expected, rel=1e-5)
+        z = np.concatenate(calls[-2:])
+        draws.assert_drawn_from(z, [1.0], np.zeros((1, 4)), np.ones((1, 4)))
+        expected = evaluation.frechet_distance(function(inputs[target]), function(model.decode(z, target)))
+        assert distances["prior", target] == pytest.approx(expected, rel=1e-5)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import reference
 import tensorflow as tf
-from tf_mopoe.components import Components
 
 from tf_mopoe import objectives
+from tf_mopoe.mixture import Mixture
 
 SEED = tf.constant([3, 4])
 TARGET, NOISE = np.array([1.0, -0.5]), 0.3  # p(x | z) ~ exp(-|z - TARGET|^2 / (2 * NOISE^2))
@@ -23,16 +23,23 @@ def mixture(subsets, seed=0):
     return loc.astype(np.float32), np.exp(rng.normal(size=(subsets, 2)) * 0.3 - 0.7).astype(np.float32)
 
 
-def gradients(objective, loc, scale, rows, seed, target=None):
-    """d loss / d(loc, scale) of each of `rows` rows with the same posterior, [B, 2 * S * D]; and of the decoder's target."""
+def gradients(objective, loc, scale, rows, seed, target=None, drawn=None):
+    """d loss / d(loc, scale) of each of `rows` rows with the same posterior, [B, 2 * S * D]; and of the decoder's target.
+
+    `drawn`: a list that gets the z, [S * K, B, D].
+    """
     target = tf.constant(TARGET if target is None else target, tf.float32)
     every = [tf.repeat(part[None], rows, axis=0) for part in (tf.constant(loc), tf.constant(scale))]
+
+    def log_likelihood(z):
+        if drawn is not None:
+            drawn.append(z.numpy())
+        return {"x": -0.5 * tf.reduce_sum(((z - target) / NOISE) ** 2, axis=-1)}
+
     with tf.GradientTape() as tape:
         tape.watch([*every, target])
-        q = SimpleNamespace(components=Components(tf.fill([rows, len(loc)], 1.0 / len(loc)), *every), step=0)
-        loss = objective(
-            q, lambda z: {"x": -0.5 * tf.reduce_sum(((z - target) / NOISE) ** 2, axis=-1)}, {"x": 1.0}, seed
-        ).loss
+        q = SimpleNamespace(components=Mixture(tf.fill([rows, len(loc)], 1.0 / len(loc)), *every), step=0)
+        loss = objective(q, log_likelihood, {"x": 1.0}, seed).loss
     *encoder, decoder = tape.gradient(loss, [*every, target])
     return np.concatenate([g.numpy().reshape(rows, -1) for g in encoder], axis=1).astype(float), decoder.numpy()
 
@@ -73,10 +80,12 @@ def dreg_by_hand(loc, scale, noise, beta, published=False):
 def test_dreg_is_its_formula(gradient, subsets, samples, beta):
     loc, scale = mixture(subsets)
     rows = 3
-    noise = tf.random.stateless_normal([subsets * samples, rows, 2], SEED).numpy().astype(float)
-    found, _ = gradients(objectives.IWAE(samples, beta, gradient), loc, scale, rows, SEED)
+    drawn = []
+    found, _ = gradients(objectives.IWAE(samples, beta, gradient), loc, scale, rows, SEED, drawn=drawn)
+    z = drawn[0].astype(float).reshape(subsets, samples, rows, 2)
+    noise = (z - loc[:, None, None]) / scale[:, None, None]
     for row in range(rows):
-        own = noise[:, row].reshape(subsets, samples, 2)
+        own = noise[:, :, row]
         expected = dreg_by_hand(loc.astype(float), scale.astype(float), own, beta, gradient == "dreg_published")
         # atol: float32 sums of terms of the size of 10 that cancel
         np.testing.assert_allclose(found[row], expected, rtol=1e-4, atol=1e-5)
@@ -112,7 +121,7 @@ def test_dreg_has_the_mean_of_the_iwae_gradient_and_a_lower_variance(subsets, sa
 def test_the_bounds_are_in_order():
     """20 rows, 400 times each: averaged over the draws, within 5 standard errors."""
     model, weights, inputs = linear_gaussian.linear_gaussian(joint_posterior="mmvae")
-    model.term_weights = dict.fromkeys(weights, 1.0)
+    model.reconstruction_weights = None
     exact = linear_gaussian.exact(weights, inputs, list(weights))
     many = {name: np.repeat(x, 400, axis=0) for name, x in inputs.items()}
     bounds = {
@@ -124,7 +133,7 @@ def test_the_bounds_are_in_order():
     mean, error = {}, {}
     for number, (name, objective) in enumerate(bounds.items()):
         model.objective = objective
-        values = -model.bound(many, tf.constant([5, number])).loss.numpy().astype(float).reshape(20, 400)
+        values = -model.loss_terms(many, tf.constant([5, number])).loss.numpy().astype(float).reshape(20, 400)
         mean[name], error[name] = values.mean(axis=1), values.std(axis=1) / 20.0
         assert np.all(mean[name] < exact + 5.0 * error[name]), name
     order = ["components", 1, 2, 8, 32]

@@ -2,6 +2,7 @@
 
 import json
 
+import draws
 import keras
 import numpy as np
 import pytest
@@ -9,10 +10,10 @@ import reference
 import signature_rows
 import small
 import tensorflow as tf
-from tf_mopoe.densities import Normal
 
 import tf_mopoe as mopoe
 from tf_mopoe import export
+from tf_mopoe.families import Normal
 
 SEED = tf.constant([3, 4])
 NAMES = tuple(small.SHAPES)
@@ -65,7 +66,7 @@ def test_missing_rows_leave_no_trace_in_the_network():
     complete = np.all([inputs[f"has_{name}"] for name in NAMES], axis=0)
     inputs["has_word"] &= ~complete | ~inputs["has_sensor"]  # now no row is complete
     with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(model.bound(inputs, SEED, training=True).loss)
+        loss = tf.reduce_sum(model.loss_terms(inputs, SEED, training=True).loss)
     for gradient in tape.gradient(loss, model.mixture.trainable_variables):
         np.testing.assert_array_equal(gradient, 0.0)
 
@@ -76,28 +77,28 @@ def test_its_network_is_in_training_mode_in_training_only():
     normalisation = keras.layers.BatchNormalization()
     network = keras.Model(network.input, normalisation(network.output))
     model = small.model(joint_posterior=mopoe.JointEncoder(network, 4), objective=mopoe.objectives.JMVAE())
-    model.bound(small.rows(9), tf.constant([1, 2]))
+    model.loss_terms(small.rows(9), tf.constant([1, 2]))
     model.translate(small.rows(9))
     assert np.all(normalisation.moving_mean.numpy() == 0.0)
-    model.bound(small.rows(9), tf.constant([1, 2]), training=True)
+    model.loss_terms(small.rows(9), tf.constant([1, 2]), training=True)
     assert np.any(normalisation.moving_mean.numpy() != 0.0)
 
 
 def test_translate_and_log_likelihood_come_from_it():
-    model, inputs = joint_model(), small.rows(5)
-    q, noise_seed = model.subset_posterior(inputs), tf.random.split([7, 0], 2)[1]
-    z = q.loc + q.stddev() * tf.random.stateless_normal([5, 4], noise_seed)
-    np.testing.assert_allclose(
-        model.translate(inputs, to="sensor", seed=7), model.decode(z, "sensor"), rtol=1e-5, atol=1e-6
-    )
-    z = q.loc + q.stddev() * tf.random.stateless_normal([8, 5, 4], noise_seed)
+    model, inputs = joint_model(), small.rows(400)
+    q = model.subset_posterior(inputs)
+    made, (z,) = draws.decoded(model, lambda: model.translate(inputs, to="sensor", seed=7))
+    np.testing.assert_allclose(made, model.decode(z, "sensor"), rtol=1e-5, atol=1e-6)
+    loc, scale = q.loc[:, None], q.stddev()[:, None]
+    draws.assert_drawn_from(z, [1.0], loc, scale)
+    nats, z = draws.decoded(model, lambda: model.log_likelihood(inputs, 8, seed=7))
+    draws.assert_drawn_from(np.concatenate(z), [1.0], np.tile(loc, (8, 1, 1)), np.tile(scale, (8, 1, 1)))
+    z = np.concatenate(z).reshape(8, -1, 4)
     prior = model.mixture.density.distribution(tf.zeros([4]), tf.ones([4]))
     terms = prior.log_prob(z) - q.log_prob(z)
     for name, decoder in model.decoders.items():
         terms += np.stack([decoder(part).log_prob(inputs[name]) for part in z])
-    np.testing.assert_allclose(
-        model.log_likelihood(inputs, 8, seed=7), np.log(np.mean(np.exp(terms + 60.0), axis=0)) - 60.0, rtol=1e-4
-    )
+    np.testing.assert_allclose(nats, np.log(np.mean(np.exp(terms + 60.0), axis=0)) - 60.0, rtol=1e-4)
     assert np.isfinite(model.log_likelihood(inputs, 8, seed=7, given=("word",))).all()
 
 
@@ -123,7 +124,7 @@ def test_config_and_keras_file_round_trips(tmp_path):
     assert layer.encoder.latent_dim == 4 and layer.prior_expert == "none" and layer.subsets == "full"
     model.save(tmp_path / "m.keras")
     copy = keras.models.load_model(tmp_path / "m.keras")
-    np.testing.assert_array_equal(copy.bound(inputs, SEED).loss, model.bound(inputs, SEED).loss)
+    np.testing.assert_array_equal(copy.loss_terms(inputs, SEED).loss, model.loss_terms(inputs, SEED).loss)
 
 
 def run(signatures, requests):

@@ -1,14 +1,15 @@
 """Laplace densities against tfd and numerical integration; Laplace experts in a model."""
 
+import draws
 import numpy as np
 import pytest
 import small
 import tensorflow as tf
 import tensorflow_probability as tfp
-from tf_mopoe.densities import Laplace, Normal, prior_log_prob
 
 import tf_mopoe as mopoe
 from tf_mopoe import objectives
+from tf_mopoe.families import Laplace, Normal, prior_log_prob
 
 tfd = tfp.distributions
 SEED = tf.constant([3, 4])
@@ -73,11 +74,9 @@ def test_laplace_experts_give_mmvaes_bound():
     encoded = model.encode(inputs)
     available = tf.stack([tf.cast(encoded.available[name], tf.float32) for name in NAMES], axis=1)
     weights = (available / tf.reduce_sum(available, axis=1, keepdims=True)).numpy().astype(float)
-    noise = tf.reshape(Laplace.noise([4, 6, 4], SEED), [2, 2, 6, 4])
+    found, (drawn,) = draws.decoded(model, lambda: model.loss_terms(inputs, SEED))
     expected = 0.0
-    for number, name in enumerate(NAMES):
-        own = encoded.experts[name].distribution
-        z = own.loc + own.scale * noise[number]
+    for number, z in enumerate(drawn.reshape(2, 2, 6, 4)):  # [S, K, B, D]
         densities = [np.exp(encoded.experts[other].log_prob(z).numpy().astype(float)) for other in NAMES]
         log_q = np.log(sum(w * d for w, d in zip(weights.T, densities)))
         log_p = tf.reduce_sum(tfd.Laplace(0.0, 1.0).log_prob(z), axis=-1).numpy().astype(float)
@@ -85,7 +84,16 @@ def test_laplace_experts_give_mmvaes_bound():
         log_weight = sum(term.numpy().astype(float) for term in terms.values()) + log_p - log_q
         bound = np.log(np.mean(np.exp(log_weight), axis=0))
         expected = expected - np.where(weights[:, number] > 0.0, weights[:, number] * bound, 0.0)
-    np.testing.assert_allclose(model.bound(inputs, SEED).loss, expected, rtol=1e-5)
+    np.testing.assert_allclose(found.loss, expected, rtol=1e-5)
+
+
+def test_the_z_of_laplace_experts_has_their_density():
+    model, count = laplace_model(objective=objectives.IWAE(2)), 2000
+    inputs = draws.repeated(small.rows(1, NAMES), 0, count)
+    _, (z,) = draws.decoded(model, lambda: model.loss_terms(inputs, SEED))
+    for name, own in zip(NAMES, z.reshape(2, 2 * count, 4)):
+        expert = model.encoders[name](inputs[name][:1]).distribution
+        draws.assert_drawn_from(own, [1.0], expert.loc, expert.scale, "laplace")
 
 
 def test_laplace_experts_train_translate_and_survive_a_file(tmp_path):
@@ -113,13 +121,13 @@ def test_what_needs_normal_experts_says_so():
     rows = small.rows(3, NAMES)
     for objective in (objectives.MVAE(), objectives.MVTCAE()):
         with pytest.raises(ValueError, match="Only normal experts have products. Received: laplace experts"):
-            laplace_model(objective=objective).bound(rows, SEED)
+            laplace_model(objective=objective).loss_terms(rows, SEED)
     cases = [
         (objectives.MMJSD(), rows),
         *((o, {"word": rows["word"]}) for o in (objectives.JMVAE(), objectives.MVTCAE())),
     ]
     for objective, inputs in cases:
         with pytest.raises(ValueError, match="This objective needs normal experts. Received: laplace experts"):
-            laplace_model(objective=objective).bound(inputs, SEED)
+            laplace_model(objective=objective).loss_terms(inputs, SEED)
     with pytest.raises(ValueError, match="Only normal experts have products. Received: laplace experts"):
         laplace_model().subset_posterior(rows)

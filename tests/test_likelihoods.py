@@ -101,7 +101,7 @@ def test_missing_rows_are_nothing_to_a_likelihood_without_a_density_at_zero(obje
     for fill in (np.nan, 3.0):
         inputs = {"a": np.where(has[:, None], x, np.float32(fill)), "has_a": has, "b": x}
         with tf.GradientTape() as tape:
-            terms = model.bound(inputs, tf.constant([0, 1]), training=True)
+            terms = model.loss_terms(inputs, tf.constant([0, 1]), training=True)
             loss = tf.reduce_sum(terms.loss)
         gradients = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
         found.append([terms.loss, terms.reconstruction["a"], *gradients])

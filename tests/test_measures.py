@@ -2,6 +2,7 @@
 
 import itertools
 
+import draws
 import numpy as np
 import pytest
 import small
@@ -28,7 +29,7 @@ READERS = dict.fromkeys(NAMES, brightest)
 
 @pytest.mark.parametrize("method", METHODS)
 def test_coherence_is_that_of_translate_and_encodes_each_row_once(method, monkeypatch):
-    model, inputs, labels = small.model(joint_posterior=method), small.rows(25), np.arange(25) % 3
+    model, inputs, labels = small.model(joint_posterior=method), small.rows(300), np.arange(300) % 3
     calls = {"encode": 0, "decode": 0}
     for name in calls:
         original = getattr(model, name)
@@ -38,21 +39,32 @@ def test_coherence_is_that_of_translate_and_encodes_each_row_once(method, monkey
             return original(*args, **kwargs)
 
         monkeypatch.setattr(model, name, counted)
-    told = []
-    coherence = evaluation.conditional_coherence(
-        model, inputs, labels, READERS, batch_size=10, seed=4, progress=lambda *part: told.append(part)
-    )
+    told, read = [], {name: [] for name in NAMES}
+
+    def reader(name):
+        return lambda x: read[name].append(x) or brightest(x)
+
+    with draws.recorded(model) as got:
+        coherence = evaluation.conditional_coherence(
+            model,
+            inputs,
+            labels,
+            {name: reader(name) for name in NAMES},
+            batch_size=120,
+            seed=4,
+            progress=lambda *part: told.append(part),
+        )
     assert calls == {"encode": 3, "decode": 3 * 9}  # three batches; nine pairs of given and target
     assert told == [(done, 18) for done in range(1, 19)]
     monkeypatch.undo()
     assert len(coherence) == 9
-    for (given, target), value in coherence.items():
-        right = 0
-        for start in range(0, 25, 10):
-            some = {name: inputs[name][start : start + 10] for name in given}
-            made = model.translate(some, to=target, seed=4 + start)
-            right += np.sum(brightest(made.numpy()) == labels[start : start + 10])
-        assert value == right / 25
+    for target in NAMES:
+        some = [given for given in SUBSETS if target not in given]
+        for number, given in enumerate(some):  # in each batch one after the other
+            z, made = (np.concatenate(parts[target][number :: len(some)]) for parts in (got, read))
+            draws.assert_translates_from(model, inputs, given, z)
+            np.testing.assert_allclose(made, model.decode(z, target), rtol=1e-5, atol=1e-6)
+            assert coherence[given, target] == np.mean(brightest(made) == labels)
 
 
 def test_labels_are_one_class_a_row():

@@ -31,7 +31,7 @@ def test_it_learns_from_digits_with_missing_rows(name):
     optimizer, losses = keras.optimizers.Adam(1e-3), []
     for _ in range(3):
         with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(model.bound(inputs, SEED, training=True).loss)
+            loss = tf.reduce_mean(model.loss_terms(inputs, SEED, training=True).loss)
         variables = model.trainable_variables
         gradients = tape.gradient(loss, [variable.value for variable in variables])
         optimizer.apply_gradients([(g, v) for g, v in zip(gradients, variables) if g is not None])

@@ -11,7 +11,7 @@ METHODS = ["mopoe", "mvae", "mmvae"]
 
 def loss_and_gradients(model, inputs):
     with tf.GradientTape() as tape:
-        terms = model.bound(inputs, SEED, training=True)
+        terms = model.loss_terms(inputs, SEED, training=True)
         loss = tf.reduce_sum(terms.loss)
     variables = model.trainable_variables
     values = [variable.value for variable in variables]

@@ -33,15 +33,15 @@ def test_a_schedule_is_its_value_at_the_step_and_survives_a_file(case, tmp_path)
     inputs = small.with_missing(small.rows(6, NAMES))
     model.optimizer.build(model.trainable_variables)
     model.optimizer.iterations.assign(5)
-    scheduled = model.bound(inputs, SEED).loss
+    scheduled = model.loss_terms(inputs, SEED).loss
     model.objective = make(0.5)
-    np.testing.assert_allclose(scheduled, model.bound(inputs, SEED).loss, rtol=1e-6)
+    np.testing.assert_allclose(scheduled, model.loss_terms(inputs, SEED).loss, rtol=1e-6)
     model.objective = make(WARM_UP)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert type(loaded.objective) is type(model.objective)
     assert int(loaded.optimizer.iterations) == 5
-    np.testing.assert_array_equal(loaded.bound(inputs, SEED).loss, scheduled)
+    np.testing.assert_array_equal(loaded.loss_terms(inputs, SEED).loss, scheduled)
 
 
 @pytest.mark.parametrize("case", MAKE)

@@ -36,13 +36,13 @@ def test_the_gradient_equals_finite_differences(case):
     rng = np.random.default_rng(0)
     directions = [rng.normal(size=v.shape).astype(np.float32) for v in variables]
     with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(model.bound(inputs, SEED).loss)
+        loss = tf.reduce_sum(model.loss_terms(inputs, SEED).loss)
     slope = sum(float(np.sum(g * d)) for g, d in zip(tape.gradient(loss, variables), directions) if g is not None)
     before, ends = [v.numpy() for v in variables], []
     for step in (2e-3, -2e-3):
         for variable, old, direction in zip(variables, before, directions):
             variable.assign(old + step * direction)
-        ends.append(float(tf.reduce_sum(model.bound(inputs, SEED).loss)))
+        ends.append(float(tf.reduce_sum(model.loss_terms(inputs, SEED).loss)))
     numeric = (ends[0] - ends[1]) / 4e-3
     # a step of 0.002 in float32, of a loss of the size of 100: 6e-8 * 100 / 0.004, some times over
     np.testing.assert_allclose(slope, numeric, rtol=2e-3, atol=0.02)
@@ -58,13 +58,15 @@ def test_the_single_bounds_of_telbo_give_the_decoders_no_gradient():
     )
     inputs = small.rows(6, names)
     gradients = {}
-    for name, objective, seed in (
-        ("telbo", objectives.TELBO(unimodal_weight=2.0), SEED),
-        ("joint", objectives.JMVAE(alpha=0.0), tf.random.split(SEED, 3)[0]),
+    # The same draws for the same seed; without their weight the single bounds are KLs, in which no decoder is.
+    for name, objective in (
+        ("telbo", objectives.TELBO(unimodal_weight=2.0)),
+        ("without", objectives.TELBO(unimodal_weight=0.0)),
+        ("joint", objectives.JMVAE(alpha=0.0)),
     ):
         model.objective = objective
         with tf.GradientTape() as tape:
-            loss = tf.reduce_sum(model.bound(inputs, seed, training=True).loss)
+            loss = tf.reduce_sum(model.loss_terms(inputs, SEED, training=True).loss)
         found = tape.gradient(loss, [v.value for v in model.trainable_variables], unconnected_gradients="zero")
         gradients[name] = dict(zip((v.path for v in model.trainable_variables), found))
     single = {v.path for encoder in model.encoders.values() for v in encoder.trainable_variables}
@@ -74,7 +76,7 @@ def test_the_single_bounds_of_telbo_give_the_decoders_no_gradient():
             assert np.any(gradient) and not np.any(gradients["joint"][path])
         else:
             assert np.any(gradient), path
-            np.testing.assert_array_equal(gradient, gradients["joint"][path])
+            np.testing.assert_array_equal(gradient, gradients["without"][path])
 
 
 def test_a_frozen_decoder_still_uses_its_weights():

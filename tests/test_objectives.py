@@ -1,5 +1,6 @@
 """Every objective's loss equals that of the loops; rows that lack something, or everything."""
 
+import draws
 import keras
 import numpy as np
 import objective_reference as loops
@@ -8,57 +9,48 @@ import small
 import tensorflow as tf
 
 import tf_mopoe as mopoe
-from tf_mopoe import objectives, sampling
+from tf_mopoe import objectives
 
 SEED = tf.constant([3, 4])
-SUBSETS = 2  # random ones of MVAE
 
 
-def drawn_subsets(names):
-    """The random subsets that MVAE draws with SEED."""
-    count = 2 + len(names) + SUBSETS
-    seed = tf.unstack(tf.random.split(SEED, count))[-1 - len(names) if len(names) > 1 else -1]
-    rows = sampling.subsets(tf.ones([1, len(names)], tf.bool), SUBSETS, seed)[0].numpy()
-    return [tuple(name for name, there in zip(names, row) if there) for row in rows]
-
-
-# {case: (objective, joint posterior, loss of a Batch)}
+# {case: (objective, joint posterior, loss of a Batch, of the z that were drawn, and where need be of the loss found)}
 CASES = {
     "elbo": (
         objectives.ELBO(beta=2.5),
         lambda: "mopoe",
-        lambda batch: loops.elbo(batch, SEED, 2.5, "powerset", "full"),
+        lambda batch, z, _: loops.elbo(batch, z, 2.5, "powerset", "full"),
     ),
     "iwae": (
         objectives.IWAE(num_samples=3, beta=1.5),
         lambda: "mmvae",
-        lambda batch: loops.iwae(batch, SEED, 1.5, 3, "unimodal", "none"),
+        lambda batch, z, _: loops.iwae(batch, z, 1.5, 3, "unimodal", "none"),
     ),
     "dreg": (
         objectives.IWAE(num_samples=2, gradient="dreg"),
         lambda: "mopoe",
-        lambda batch: loops.iwae(batch, SEED, 1.0, 2, "powerset", "full"),
+        lambda batch, z, _: loops.iwae(batch, z, 1.0, 2, "powerset", "full"),
     ),
     "mvae": (
-        objectives.MVAE(beta=0.5, num_subsets=SUBSETS),
+        objectives.MVAE(beta=0.5, num_subsets=2),
         lambda: "mvae",
-        lambda batch: loops.mvae(batch, SEED, 0.5, drawn_subsets(batch.names)),
+        lambda batch, z, found: loops.mvae(batch, z, 0.5, found),
     ),
-    "mmjsd": (objectives.MMJSD(beta=2.0), lambda: "mmjsd", lambda batch: loops.mmjsd(batch, SEED, 2.0)),
+    "mmjsd": (objectives.MMJSD(beta=2.0), lambda: "mmjsd", lambda batch, z, _: loops.mmjsd(batch, z, 2.0)),
     "jmvae": (
         objectives.JMVAE(alpha=0.3, beta=1.5),
         small.joint_encoder,
-        lambda batch: loops.jmvae(batch, SEED, 1.5, 0.3),
+        lambda batch, z, _: loops.jmvae(batch, z, 1.5, 0.3),
     ),
     "telbo": (
         objectives.TELBO(beta=0.5, unimodal_weight=3.0),
         small.joint_encoder,
-        lambda batch: loops.telbo(batch, SEED, 0.5, 3.0),
+        lambda batch, z, _: loops.telbo(batch, z, 0.5, 3.0),
     ),
     "mvtcae": (
         objectives.MVTCAE(beta=2.5),
         lambda: "mvtcae",
-        lambda batch: loops.mvtcae(batch, SEED, 2.5, 5.0 / 6.0),
+        lambda batch, z, _: loops.mvtcae(batch, z, 2.5, 5.0 / 6.0),
     ),
 }
 INPUTS = {
@@ -83,8 +75,8 @@ def models():
 @pytest.mark.parametrize("case", CASES)
 def test_the_loss_equals_the_loop(models, case, given):
     model, inputs = models[case], INPUTS[given]
-    terms = model.bound(inputs, SEED)
-    expected = CASES[case][2](loops.Batch(model, inputs))
+    terms, z = draws.decoded(model, lambda: model.loss_terms(inputs, SEED))
+    expected = CASES[case][2](loops.Batch(model, inputs), z, terms.loss.numpy())
     np.testing.assert_allclose(terms.loss, expected, rtol=1e-5)
     assert set(terms.reconstruction) == {name for name in small.SHAPES if name in inputs}
 
@@ -93,12 +85,12 @@ BASES = {
     "elbo": (
         objectives.ELBO(beta=0.1),
         lambda: "mopoe",
-        lambda batch, seed: loops.elbo(batch, seed, 0.1, "powerset", "full"),
+        lambda batch, z: loops.elbo(batch, z, 0.1, "powerset", "full"),
     ),
     "jmvae": (
         objectives.JMVAE(alpha=0.3, beta=0.1),
         small.joint_encoder,
-        lambda batch, seed: loops.jmvae(batch, seed, 0.1, 0.3),
+        lambda batch, z: loops.jmvae(batch, z, 0.1, 0.3),
     ),
 }
 
@@ -111,15 +103,16 @@ def test_the_contrastive_loss_equals_the_loop(base, given):
     model = small.model(
         joint_posterior=joint_posterior(), objective=objectives.Contrastive(objective, weight=0.5, num_unrelated=2)
     )
-    expected = loops.contrastive(model, inputs, SEED, 0.5, 2, loss)
-    np.testing.assert_allclose(model.bound(inputs, SEED).loss, expected, rtol=1e-5)
+    terms, z = draws.decoded(model, lambda: model.loss_terms(inputs, SEED))
+    expected = loops.contrastive(model, inputs, z, 0.5, 2, loss, terms.loss.numpy())
+    np.testing.assert_allclose(terms.loss, expected, rtol=1e-5)
 
 
 def test_the_contrastive_loss_of_one_modality_is_its_base():
     model, inputs = small.model(objective=objectives.Contrastive(objectives.ELBO())), small.rows(4, ("word",))
-    loss = model.bound(inputs, SEED).loss
-    model.objective = objectives.ELBO()
-    np.testing.assert_array_equal(loss, model.bound(inputs, SEED).loss)
+    terms, (z, *_) = draws.decoded(model, lambda: model.loss_terms(inputs, SEED))
+    expected = loops.elbo(loops.Batch(model, inputs), [z], 1.0, "powerset", "full")
+    np.testing.assert_allclose(terms.loss, expected, rtol=1e-5)
 
 
 def everything():
@@ -132,7 +125,9 @@ def everything():
 @pytest.mark.parametrize("number", range(len(CASES) + 2))
 def test_what_is_missing_reaches_neither_loss_nor_gradient_and_a_row_with_nothing_adds_zero(number):
     """NaN against zeros in the missing rows: bit for bit the same; row 0 has nothing at all."""
-    _, objective, joint_posterior = list(everything())[number]
+    case, objective, joint_posterior = list(everything())[number]
+    # With densities at a drawn z the KL is a difference of logarithms: to a few units in the last place of 8 nats.
+    limit = 4.0 * np.spacing(np.float32(8.0)) if case in ("iwae", "dreg", "contrastive") else 0.0
     model = small.model(joint_posterior=joint_posterior, objective=objective)
     results = []
     for fill in (np.nan, 0.0):
@@ -140,9 +135,9 @@ def test_what_is_missing_reaches_neither_loss_nor_gradient_and_a_row_with_nothin
         for name in small.SHAPES:
             inputs[name][0], inputs["has_" + name][0] = fill, False
         with tf.GradientTape(persistent=True) as tape:
-            terms = model.bound(inputs, SEED, training=True)
+            terms = model.loss_terms(inputs, SEED, training=True)
             loss, of_nothing = tf.reduce_sum(terms.loss), terms.loss[0]
-        assert float(of_nothing) == 0.0 and float(terms.kl[0]) == 0.0
+        assert abs(float(of_nothing)) <= limit and abs(float(terms.kl[0])) <= limit
         assert all(float(term[0]) == 0.0 for term in terms.reconstruction.values())
         gradients = [g for g in tape.gradient(loss, model.trainable_variables) if g is not None]
         results.append([terms.loss, *gradients])
@@ -188,13 +183,13 @@ def test_an_objective_of_ones_own_trains_and_survives_a_file(tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert loaded.objective.power == 0.5
-    np.testing.assert_array_equal(loaded.bound(inputs, SEED).loss, model.bound(inputs, SEED).loss)
+    np.testing.assert_array_equal(loaded.loss_terms(inputs, SEED).loss, model.loss_terms(inputs, SEED).loss)
 
 
 def test_objectives_of_one_gaussian_refuse_a_mixture():
     for objective in (objectives.JMVAE(), objectives.TELBO()):
         with pytest.raises(ValueError, match="joint posterior of one component.*Received: 7 components"):
-            small.model(objective=objective).bound(small.rows(2), SEED)
+            small.model(objective=objective).loss_terms(small.rows(2), SEED)
 
 
 def test_the_conjunctive_product_is_of_one_prior():

@@ -2,6 +2,7 @@
 
 import json
 
+import draws
 import keras
 import numpy as np
 import pytest
@@ -13,7 +14,6 @@ from linear_gaussian import NOISE, Linear, exact
 
 import tf_mopoe as mopoe
 from tf_mopoe import export
-from tf_mopoe.export import row_draws
 
 SEED = tf.constant([3, 4])
 PRIVATE = {"image": 2, "word": 0, "sensor": 3}
@@ -51,11 +51,10 @@ def private_kl(model, x, row, present):
 def test_the_elbo_equals_the_loop(missing):
     inputs = small.with_missing(small.rows(9)) if missing else small.rows(9)
     model = private_model(objective=mopoe.objectives.ELBO(beta=2.5), private_beta=0.7)
-    bound = model.bound(inputs, SEED)
+    with draws.recorded(model) as got:
+        bound = model.loss_terms(inputs, SEED)
     experts, available, x, own = model.encode(inputs)
     assert set(own) == {"image", "sensor"}
-    z = model.mixture.components(experts, available).sample(SEED).numpy()
-    w = {name: value.numpy() for name, value in model.private.draw(model.encode(inputs), [9], SEED).items()}
     pairs = {name: (q.mean().numpy().astype(float), q.stddev().numpy().astype(float)) for name, q in experts.items()}
     density = {
         "image": lambda x, out: reference.laplace_log_density(x, out, 1.0),
@@ -69,25 +68,34 @@ def test_the_elbo_equals_the_loop(missing):
         kl = sum(weight * reference.kl_to_standard_normal(loc, scale) for weight, loc, scale in parts)
         loss = 2.5 * kl + 0.7 * private_kl(model, x, row, present)
         for name in present:
-            joined = np.concatenate([z[row], w[name][row]] if PRIVATE[name] else [z[row]])
-            out = model.decoders[name].network(joined[None])[0].numpy().astype(float)
+            out = model.decoders[name].network(got[name][0][row : row + 1])[0].numpy().astype(float)
             loss -= density[name](x[name][row].numpy().astype(float), out)
         np.testing.assert_allclose(bound.loss[row], loss, rtol=1e-5)
         np.testing.assert_allclose(bound.kl[row], kl, rtol=1e-4)
+        for name in names:  # one z for all
+            np.testing.assert_array_equal(got[name][0][:, :4], got["word"][0])
 
 
 def test_w_of_a_present_row_is_from_its_posterior_and_of_a_missing_one_from_the_prior():
-    model, inputs = private_model(), small.with_missing(small.rows(12))
+    model, count = private_model(), 4000
+    inputs = draws.repeated(small.rows(1), 0, count) | {"has_sensor": np.arange(count) % 2 == 0}
+    with draws.recorded(model) as got:
+        model.loss_terms(inputs, SEED)
     encoded = model.encode(inputs)
-    noise = model.private.draw(encoded.of([]), [12], SEED)  # of nothing given
-    for name, w in model.private.draw(encoded, [12], SEED).items():
-        own, has = encoded.private[name], inputs[f"has_{name}"][:, None]
-        expected = np.where(has, own.loc + own.stddev() * noise[name], noise[name])
-        np.testing.assert_allclose(w, expected, rtol=1e-6)
-        assert w.shape == (12, PRIVATE[name])
-    assert np.any(noise["image"][:, :2].numpy() != noise["sensor"][:, :2])  # draws of their own
-    z = model.mixture.density.noise([12, 3], tf.random.split(SEED, 2)[1])
-    assert np.all(noise["sensor"].numpy() != z)
+    w = {name: got[name][0][:, 4:] for name in ("image", "sensor")}
+    assert w["image"].shape == (count, 2) and w["sensor"].shape == (count, 3)
+    assert_from(w["image"], encoded.private["image"])
+    assert_from(w["sensor"][::2], encoded.private["sensor"])
+    draws.assert_drawn_from(w["sensor"][1::2], [1.0], np.zeros((1, 3)), np.ones((1, 3)))
+    # w of two modalities and z come of different numbers: no correlation
+    every = np.concatenate([got["word"][0], w["image"], w["sensor"]], axis=1)[1::2]
+    apart = np.corrcoef(every.T)[4:] - np.eye(9)[4:]
+    assert np.abs(apart).max() < 5 / np.sqrt(count / 2)
+
+
+def assert_from(w, q):
+    """w [N, P] are draws of q, whose rows are all the same."""
+    draws.assert_drawn_from(w, [1.0], q.loc[:1], q.stddev()[:1])
 
 
 @pytest.mark.parametrize("method", ["mopoe", "mmvae", "mvtcae", "mmjsd", "iwae", "dreg", "joint"])
@@ -110,7 +118,7 @@ def test_every_method_trains_with_gradients_for_all_and_none_from_what_is_missin
     for beta in (0.0, 1.0):
         model.private.beta = beta
         with tf.GradientTape() as tape:
-            terms = model.bound(inputs, SEED, training=True)
+            terms = model.loss_terms(inputs, SEED, training=True)
             loss = tf.reduce_sum(terms.loss)
         gradients = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
         weight[beta] = terms.loss.numpy()
@@ -123,10 +131,10 @@ def test_every_method_trains_with_gradients_for_all_and_none_from_what_is_missin
     refilled = {
         key: np.where(np.isnan(x), 7.0, x).astype(x.dtype) if x.dtype != bool else x for key, x in inputs.items()
     }
-    np.testing.assert_array_equal(model.bound(refilled, SEED).loss, weight[1.0])
+    np.testing.assert_array_equal(model.loss_terms(refilled, SEED).loss, weight[1.0])
     left_out = {name: inputs[name] for name in ("word", "has_word")} | {"image": small.rows(24)["image"]}
     masked = left_out | {"sensor": np.full([24, 7], np.nan, np.float32), "has_sensor": np.zeros(24, bool)}
-    np.testing.assert_allclose(model.bound(masked, SEED).loss, model.bound(left_out, SEED).loss, rtol=1e-5)
+    np.testing.assert_allclose(model.loss_terms(masked, SEED).loss, model.loss_terms(left_out, SEED).loss, rtol=1e-5)
 
 
 def test_a_batch_without_the_modalities_that_have_private_variables():
@@ -135,7 +143,7 @@ def test_a_batch_without_the_modalities_that_have_private_variables():
     assert not PRIVATE.get("word")
     masked = without | {name: inputs[name] for name in ("image", "sensor")}
     masked |= {f"has_{name}": np.zeros(6, bool) for name in ("image", "sensor")}
-    np.testing.assert_allclose(model.bound(without, SEED).loss, model.bound(masked, SEED).loss, rtol=1e-6)
+    np.testing.assert_allclose(model.loss_terms(without, SEED).loss, model.loss_terms(masked, SEED).loss, rtol=1e-6)
     model.compile("adam")
     history = model.fit(without, verbose=0).history
     assert history["private_kl"] == [0.0] and np.isfinite(history["loss"]).all()
@@ -171,36 +179,32 @@ def test_fit_with_the_private_kl_among_the_metrics():
 
 
 def test_translate_uses_a_given_modalitys_own_w_and_the_priors_for_the_others():
-    model, inputs = private_model(), small.rows(5)
-    made = model.translate({"image": inputs["image"]}, seed=9)
-    seed = tf.constant([9, 0])
-    encoded = model.encode({"image": inputs["image"]})
-    z = model.mixture.largest(*encoded[:3]).sample(seed)
-    # Of the modality of number m, w's noise is from the seed folded with 1 + m.
-    noise = {
-        n: tf.random.stateless_normal([5, PRIVATE[n]], tf.random.fold_in(seed, 1 + m)) for m, n in enumerate(PRIVATE)
-    }
-    w = {
-        "image": encoded.private["image"].loc + encoded.private["image"].stddev() * noise["image"],
-        **{"sensor": noise["sensor"]},
-    }
+    model, count = private_model(), 2000
+    inputs = draws.repeated(small.rows(1), 0, count)
+    with draws.recorded(model) as got:
+        made = model.translate({"image": inputs["image"]}, seed=9)
+    encoded, z = model.encode({"image": inputs["image"]}), got["word"][0]
+    assert_from(z, encoded.experts["image"])
+    assert_from(got["image"][0][:, 4:], encoded.private["image"])
+    draws.assert_drawn_from(got["sensor"][0][:, 4:], [1.0], np.zeros((1, 3)), np.ones((1, 3)))
     for name, x in made.items():
-        joined = z if name == "word" else tf.concat([z, w[name]], axis=1)
-        np.testing.assert_allclose(x, model.decoders[name](joined).mean(), rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(got[name][0][:, :4], z)
+        np.testing.assert_allclose(x, model.decoders[name](got[name][0]).mean(), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(
         model.translate({"image": inputs["image"]}, to="sensor", seed=9), made["sensor"], atol=1e-6
     )
-    flagged = small.with_missing(inputs, fill=np.nan)
+    flagged = small.with_missing(small.rows(5), fill=np.nan)
     assert all(np.isfinite(x).all() for x in model.translate(flagged, seed=1).values())
 
 
 def test_generate_draws_w_and_predict_takes_its_mean():
     model, inputs = private_model(), small.with_missing(small.rows(6))
-    seed = tf.constant([2, 0])
-    z = tf.random.stateless_normal([6, 4], seed)
-    w = tf.random.stateless_normal([6, 3], tf.random.fold_in(seed, 3))
-    expected = model.decoders["sensor"](tf.concat([z, w], axis=1)).mean()
-    np.testing.assert_allclose(model.generate(6, seed=2)["sensor"], expected, rtol=1e-5, atol=1e-6)
+    with draws.recorded(model) as got:
+        made = model.generate(2000, seed=2)
+    draws.assert_drawn_from(got["sensor"][0], [1.0], np.zeros((1, 7)), np.ones((1, 7)))  # z and w
+    np.testing.assert_array_equal(got["sensor"][0][:, :4], got["word"][0])
+    expected = model.decoders["sensor"](got["sensor"][0]).mean()
+    np.testing.assert_allclose(made["sensor"], expected, rtol=1e-5, atol=1e-6)
     encoded, q = model.encode(inputs), model.subset_posterior(inputs)
     w = np.where(inputs["has_sensor"][:, None], encoded.private["sensor"].loc, 0.0)
     expected = model.decoders["sensor"](tf.concat([q.loc, w], axis=1)).mean()
@@ -269,7 +273,7 @@ def test_the_bounds_stay_below_log_p_however_many_samples():
     for count in (1, 50):
         objective = mopoe.objectives.IWAE(num_samples=count)
         model = mopoe.MultimodalVAE(encoders, decoders, joint_posterior="mvae", objective=objective)
-        bounds = [-np.mean(model.bound(inputs, tf.constant([seed, 0])).loss) for seed in range(40)]
+        bounds = [-np.mean(model.loss_terms(inputs, tf.constant([seed, 0])).loss) for seed in range(40)]
         means.append(np.mean(bounds))
         assert means[-1] < truth - 5 * np.std(bounds) / np.sqrt(40)
     assert means[0] < means[1]
@@ -283,12 +287,12 @@ def test_a_keras_file_keeps_all(tmp_path):
     model.save(tmp_path / "m.keras")
     copy = keras.models.load_model(tmp_path / "m.keras")
     assert copy.private.sizes == PRIVATE and copy.private.beta == 0.3
-    assert [encoder.private_dim for encoder in copy.encoders.values()] == [2, 0, 3]
-    np.testing.assert_array_equal(copy.bound(inputs, SEED).loss, model.bound(inputs, SEED).loss)
+    assert [copy.encoders[name].private_dim for name in copy.modalities] == [2, 0, 3]
+    np.testing.assert_array_equal(copy.loss_terms(inputs, SEED).loss, model.loss_terms(inputs, SEED).loss)
     model.save_weights(tmp_path / "w.weights.h5")
     other = private_model(private_beta=0.3, seed=1)
     other.load_weights(tmp_path / "w.weights.h5")
-    np.testing.assert_array_equal(other.bound(inputs, SEED).loss, model.bound(inputs, SEED).loss)
+    np.testing.assert_array_equal(other.loss_terms(inputs, SEED).loss, model.loss_terms(inputs, SEED).loss)
 
 
 def test_bad_arguments():
@@ -321,16 +325,37 @@ def test_every_signature_equals_keras_and_no_row_depends_on_another(tmp_path):
         }
 
     whole = run(slice(None))
-    # Nothing private is sent to `fuse`: it draws w from the prior, for a given modality too.
-    seed = requests["fuse"]["seed"]
-    z = row_draws.sample(model.mixture.largest(*model.encode(rows)[:3]), seed)
-    w = [tf.random.stateless_normal([3], tf.random.fold_in(one, 2)) for one in seed]
-    truth["fuse"]["sensor"] = model.decoders["sensor"](tf.concat([z, w], axis=1)).mean().numpy()
+    # Nothing private is sent to `fuse`: of a given modality its w is another one, see the next test.
+    given = rows["has_sensor"]
+    apart = np.abs(whole["fuse"]["sensor"] - truth["fuse"]["sensor"]).max(axis=1)
+    assert np.all(apart[given] > 1e-4)
+    truth["fuse"]["sensor"] = np.where(given[:, None], whole["fuse"]["sensor"], truth["fuse"]["sensor"])
     signature_rows.assert_equal(whole, truth)
     for part in (slice(0, 1), slice(1, 4), [5, 2, 5]):
         cut = {signature: {key: value[part] for key, value in outputs.items()} for signature, outputs in whole.items()}
         signature_rows.assert_equal(run(part), cut)
     assert "every modality, private latent variables from their prior |" in (tmp_path / "m" / "README.md").read_text()
+
+
+def test_fuse_draws_w_from_the_prior_for_a_given_modality_too(tmp_path):
+    """A decoder that only hands on what it gets shows z and w in the answer."""
+    encoder = mopoe.GaussianEncoder(mopoe.networks.mlp_encoder(7, (8,)), 4, 3)
+    shows = mopoe.Decoder(keras.Sequential([keras.Input((7,)), keras.layers.Identity()]), mopoe.likelihoods.Normal())
+    model, count = mopoe.MultimodalVAE({"sensor": encoder}, {"sensor": shows}), 1000
+    signatures = tf.saved_model.load(str(export.saved_model(model, tmp_path / "m"))).signatures
+    seed = tf.stack([tf.range(count), tf.zeros([count], tf.int32)], axis=1)
+    x, has = (
+        draws.repeated({"sensor": np.ones((1, 7), np.float32)}, 0, count),
+        {"has_sensor": tf.ones([count], tf.bool)},
+    )
+    encoded = model.encode(x)
+    q, own = encoded.experts["sensor"], encoded.private["sensor"]
+    translated = signatures["translate"](sensor=tf.constant(x["sensor"]), **has, seed=seed)["sensor"].numpy()
+    fused = signatures["fuse"](loc_sensor=q.loc, scale_sensor=q.stddev(), **has, seed=seed)["sensor"].numpy()
+    np.testing.assert_allclose(fused[:, :4], translated[:, :4], rtol=1e-5, atol=1e-6)
+    assert_from(fused[:, :4], q)
+    assert_from(translated[:, 4:], own)
+    draws.assert_drawn_from(fused[:, 4:], [1.0], np.zeros((1, 3)), np.ones((1, 3)))
 
 
 def test_a_tflite_encoder_emits_the_shared_expert_only(tmp_path):

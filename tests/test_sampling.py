@@ -3,14 +3,19 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from tf_mopoe.components import Components
 
 from tf_mopoe import sampling
+from tf_mopoe.mixture import Mixture
+
+
+@tf.function  # thousands of draws: op by op they take a minute
+def many(weights, seeds):
+    return tf.map_fn(lambda seed: sampling.stratified(weights, seed), seeds, fn_output_signature=tf.int32)
 
 
 def draws(weights, count):
     seeds = tf.stack([tf.range(count), tf.range(count) + 7], axis=1)
-    return tf.map_fn(lambda seed: sampling.stratified(weights, seed), seeds, fn_output_signature=tf.int32).numpy()
+    return many(weights, seeds).numpy()
 
 
 @pytest.mark.parametrize("rows, components", [(2, 7), (16, 7), (1, 3), (7, 7)])
@@ -48,7 +53,7 @@ def test_the_sample_is_reparameterised():
     loc, scale = tf.Variable(tf.random.normal([3, 2, 4])), tf.Variable(tf.ones([3, 2, 4]) * 0.5)
     index = tf.constant([0, 1, 1])
     with tf.GradientTape() as tape:
-        z = Components(tf.fill([3, 2], 0.5), loc, scale).sample_at(index, tf.constant([0, 1]))
+        z = Mixture(tf.fill([3, 2], 0.5), loc, scale).sample_at(index, tf.constant([0, 1]))
         total = tf.reduce_sum(z)
     d_loc, d_scale = (tf.convert_to_tensor(g).numpy() for g in tape.gradient(total, [loc, scale]))
     chosen = np.eye(2)[index.numpy()][..., None] * np.ones(4)

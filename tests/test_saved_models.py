@@ -14,6 +14,8 @@ import signature_rows
 from tf_mopoe import evaluation
 from trainers import experiments
 
+pytestmark = pytest.mark.records
+
 RECORDS = pathlib.Path(__file__).parents[1] / "saved_models"
 MODELS = sorted(path.parent for path in RECORDS.glob("*/model.keras"))
 EXPORTED = sorted(path.parent for path in RECORDS.glob("*/saved_model"))

@@ -5,7 +5,6 @@ import os
 import pathlib
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ import urllib.request
 
 import c_api
 import numpy as np
+import ports
 import pytest
 import signature_rows
 import small
@@ -20,6 +20,8 @@ import tensorflow as tf
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
+
+pytestmark = pytest.mark.integration
 
 TESTS = pathlib.Path(__file__).parent
 
@@ -136,16 +138,17 @@ def tensorflow_model_server(folder):
     binary = os.environ.get("TF_MODEL_SERVER") or shutil.which("tensorflow_model_server")
     if not binary:
         pytest.skip("needs the real server: name it in TF_MODEL_SERVER, or have tensorflow_model_server on PATH")
-    ports = []
-    for _ in range(2):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            ports.append(free.getsockname()[1])
+    return ports.attempt(2, lambda numbers: started_at(numbers, binary, folder))
+
+
+def started_at(numbers, binary, folder):
+    """The server's process and its gRPC and REST ports."""
+    rpc, rest = numbers
     config = folder.parent / "models.config"
     config.write_text((folder / "models.config").read_text().replace("/models/small", str(folder)))
     flags = [
-        f"--port={ports[0]}",
-        f"--rest_api_port={ports[1]}",
+        f"--port={rpc}",
+        f"--rest_api_port={rest}",
         f"--model_config_file={config}",
         f"--monitoring_config_file={folder / 'monitoring.config'}",
         "--enable_batching",
@@ -154,10 +157,12 @@ def tensorflow_model_server(folder):
     with open(folder.parent / "server.log", "w") as log:
         process = subprocess.Popen([binary, *flags], stdout=log, stderr=log)
     for _ in range(600):
+        if process.poll() is not None:
+            ports.check((folder.parent / "server.log").read_text())
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{ports[1]}/v1/models/small") as response:
+            with urllib.request.urlopen(f"http://127.0.0.1:{rest}/v1/models/small") as response:
                 if "AVAILABLE" in response.read().decode():
-                    return process, *ports
+                    return process, rpc, rest
         except OSError:
             pass
         time.sleep(0.1)
@@ -166,35 +171,35 @@ def tensorflow_model_server(folder):
 
 
 @pytest.fixture(scope="module", params=[stand_in, tensorflow_model_server], ids=lambda start: start.__name__)
-def ports(request, exported):
-    process, *ports = request.param(exported[1].parent)
-    yield ports
+def served(request, exported):
+    process, *numbers = request.param(exported[1].parent)
+    yield numbers
     process.terminate()
     process.wait(timeout=30)
     if process.stdout:
         process.stdout.close()
 
 
-def blocks(path, ports):
+def blocks(path, served):
     """The Python of a document, with its ports replaced."""
-    text = path.read_text().replace("localhost:8500", f"127.0.0.1:{ports[0]}")
-    text = text.replace("localhost:8501", f"127.0.0.1:{ports[1]}")
+    text = path.read_text().replace("localhost:8500", f"127.0.0.1:{served[0]}")
+    text = text.replace("localhost:8501", f"127.0.0.1:{served[1]}")
     return re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
-def test_the_documented_client_makes_every_call(exported, cases, ports):
-    (code,) = blocks(TESTS.parent / "docs" / "serving.md", ports)
+def test_the_documented_client_makes_every_call(exported, cases, served):
+    (code,) = blocks(TESTS.parent / "docs" / "serving.md", served)
     names = {}
     exec(code, names)
-    call, (requests, truth) = names["connect"](f"127.0.0.1:{ports[0]}", "small"), cases
+    call, (requests, truth) = names["connect"](f"127.0.0.1:{served[0]}", "small"), cases
     signature_rows.assert_equal({s: call(s, values) for s, values in requests.items()}, truth)
     with pytest.raises(Exception, match="INVALID_ARGUMENT"):
         call("encode", {key: value for key, value in requests["encode"].items() if key != "has_word"})
 
 
-def test_the_readme_of_an_export_runs_as_printed(exported, ports):
+def test_the_readme_of_an_export_runs_as_printed(exported, served):
     model, path = exported
-    rest, rpc = blocks(path.parent / "README.md", ports)
+    rest, rpc = blocks(path.parent / "README.md", served)
     by_rest, by_rpc = {}, {}
     exec(rest, by_rest)
     exec(rpc, by_rpc)
@@ -208,12 +213,12 @@ def test_the_readme_of_an_export_runs_as_printed(exported, ports):
     np.testing.assert_allclose(by_rpc["results"]["encode"]["loc"][:1], model.subset_posterior(given).loc, atol=1e-5)
 
 
-def test_the_curl_lines_of_an_export(exported, ports):
+def test_the_curl_lines_of_an_export(exported, served):
     text = (exported[1].parent / "README.md").read_text()
     bodies = [json.loads(body) for body in re.findall(r"curl -d '(.*)' \$url", text)]
     answers = []
     for body in bodies:
-        url = f"http://127.0.0.1:{ports[1]}/v1/models/small:predict"
+        url = f"http://127.0.0.1:{served[1]}/v1/models/small:predict"
         with urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode())) as response:
             answers.append(json.load(response))
     rows, columns = answers[0]["predictions"], answers[1]["outputs"]

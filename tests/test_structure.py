@@ -7,17 +7,36 @@ import subprocess
 import sys
 import zipfile
 
+import pytest
+
 import tf_mopoe as mopoe
+
+pytestmark = pytest.mark.integration
 
 ROOT = pathlib.Path(__file__).parents[1]
 # Who may import whom, upstream first: data sets, algebra and likelihoods, layers, objectives, model, what uses a model.
 STAGES = [
-    {"checks", "datasets", "subsets", "densities", "experts", "sampling", "inputs", "likelihoods", "networks"},
-    {"components", "private"},
+    {
+        "checks",
+        "datasets",
+        "subsets",
+        "densities",
+        "experts",
+        "files",
+        "sampling",
+        "inputs",
+        "likelihoods",
+        "names",
+        "networks",
+        "rounding",
+        "sharing",
+    },
+    {"freezing", "config_checks"},
+    {"components", "private", "hyperparameters"},
     {"layers"},
     {"posterior"},
     {"objectives", "arguments"},
-    {"training"},
+    {"not_finite", "training", "saving"},
     {"model"},
     {"evaluation", "figures", "plots", "export"},
 ]

@@ -3,18 +3,20 @@
 import csv
 import json
 import signal
-import socket
 import sys
 import time
 
 import keras
 import numpy as np
+import ports
 import pytest
 import small
 from absl import app, flags
-from running import command, finish, start
+from running import SMALL, command, finish, main, start
 
 from trainers import checkpoints, experiments, train
+
+pytestmark = pytest.mark.integration
 
 
 def weights(path):
@@ -60,16 +62,6 @@ def test_two_replicas_and_one_have_the_same_losses_over_20_steps():
     np.testing.assert_allclose(one, two, rtol=1e-4)
 
 
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
-
-
 WORKER = """
 import sys, hashlib, json, os
 import tensorflow as tf
@@ -90,11 +82,22 @@ print(json.dumps([weights, losses, loop.is_chief(strategy)]))
 """
 
 
-def test_two_workers_train_to_the_same_weights():
-    workers = [f"127.0.0.1:{port}" for port in free_ports(2)]
+def two_workers(numbers):
+    """What two workers at these ports print."""
+    workers = [f"127.0.0.1:{number}" for number in numbers]
     configs = [json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": i}}) for i in (0, 1)]
     runs = [start([sys.executable, "-c", WORKER], TF_CONFIG=config) for config in configs]
-    first, second = (json.loads(finish(run).splitlines()[-1]) for run in runs)
+    while all(run.poll() is None for run in runs):
+        time.sleep(0.1)
+    if any(run.poll() for run in runs):  # the other one would wait for it
+        for run in runs:
+            run.kill()
+        ports.check("".join(run.communicate()[0] for run in runs))
+    return [finish(run) for run in runs]
+
+
+def test_two_workers_train_to_the_same_weights():
+    first, second = (json.loads(output.splitlines()[-1]) for output in ports.attempt(2, two_workers))
     assert first[0] == second[0]
     np.testing.assert_allclose(first[1], second[1], rtol=1e-6)
     assert first[1][-1] < 0.95 * first[1][0]
@@ -111,13 +114,14 @@ def test_a_run_leaves_all_its_files(finished):
         "step",
         "loss",
         "kl",
+        "elbo",
         *(f"reconstruction_{n}" for n in ("image", "speech", "word")),
         "seconds",
     }
     recorded = json.loads((out / "metrics.json").read_text())["seconds"]
     assert 0.0 < float(rows[0]["seconds"]) < float(rows[1]["seconds"]) < float(rows[2]["seconds"]) == recorded
     test = json.loads((out / "metrics.json").read_text())["test"]
-    assert f"loss {test['loss']:.1f}" in output and "18/18" in output and "left" in output
+    assert f"loss {test['loss']:.1f}" in output and "18/18" in output and "Training" in output
     for name in ("translations.png", "prior.png"):
         assert (out / "pictures" / name).stat().st_size > 10_000
     assert (out / "saved_model" / "1" / "saved_model.pb").exists()
@@ -146,15 +150,16 @@ def test_killed_in_the_middle_and_resumed_the_weights_are_bit_identical(finished
 
 def test_a_run_is_not_overwritten_nor_resumed_with_other_flags(finished):
     out, _ = finished
+    words = (f"--out={out}", *SMALL)
     again = start(command(out))
     assert "holds a run already, at step 18: give --resume" in again.communicate()[0] and again.returncode != 0
-    same = ("--batch_size=32", "--deterministic", "--missing_rate=0.2")
-    other = start(command(out, "--resume", "--beta=9", *same))
-    assert "--beta was" in other.communicate()[0] and other.returncode != 0
+    words += ("--resume", "--batch_size=32", "--deterministic", "--missing_rate=0.2")
+    with pytest.raises(app.UsageError, match="--beta was"):
+        main("train", "--beta=9", *words)
     record = (out / "metrics.json").read_bytes()
-    fewer = start(command(out, "--resume", "--epochs=2", *same))
-    assert "--epochs must be 3 or more" in fewer.communicate()[0] and fewer.returncode != 0
-    assert "Nothing was left to do" in finish(start(command(out, "--resume", "--epochs=3", *same)))
+    with pytest.raises(app.UsageError, match="--epochs must be 3 or more"):
+        main("train", "--epochs=2", *words)
+    assert "Nothing was left to do" in main("train", "--epochs=3", *words)
     assert (out / "metrics.json").read_bytes() == record
     assert [path.name for path in (out / "saved_model").iterdir() if path.is_dir()] == ["1"]
 

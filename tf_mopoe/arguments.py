@@ -1,6 +1,6 @@
 """Checks of what a `MultimodalVAE` is made of and called with; its inputs are checked in `inputs.py`."""
 
-import numbers
+import inspect
 
 import numpy as np
 import tensorflow as tf
@@ -8,20 +8,20 @@ import tensorflow as tf
 from tf_mopoe.checks import check_number
 from tf_mopoe.decoders import Decoder
 from tf_mopoe.encoders import GaussianEncoder
+from tf_mopoe.hyperparameters import check_hyperparameter
 from tf_mopoe.inputs import FLAG
+from tf_mopoe.names import plain_names
 
 
 def check_parts(encoders, decoders):
     for argument, parts, kind in (("encoders", encoders, GaussianEncoder), ("decoders", decoders, Decoder)):
         if not isinstance(parts, dict) or not parts or not all(isinstance(part, kind) for part in parts.values()):
             raise ValueError(f"`{argument}` must be a dict of {kind.__name__} by modality. Received: {parts!r}")
+        plain_names(parts)  # errors for the names
     if set(encoders) != set(decoders):
         raise ValueError(
             f"`encoders` and `decoders` must have the same modalities. Received: {sorted(encoders)} and {sorted(decoders)}"
         )
-    bad = [n for n in encoders if not isinstance(n, str) or not n.isidentifier() or n.startswith(FLAG)]
-    if bad:
-        raise ValueError(f"A modality's name must be an identifier that does not begin with {FLAG!r}. Received: {bad}")
     sizes = {name: encoder.latent_dim for name, encoder in encoders.items()}
     if len(set(sizes.values())) > 1:
         raise ValueError(f"All `encoders` must have the same latent_dim. Received: {sizes}")
@@ -31,7 +31,7 @@ def check_parts(encoders, decoders):
 
 
 def reconstruction_weights(given, decoders):
-    """{name: float} from None, "dimension" or a dict."""
+    """Returns {name: float or scalar variable} from None, "dimension" or a dict."""
     if given is None:
         return dict.fromkeys(decoders, 1.0)
     if given == "dimension":
@@ -42,21 +42,7 @@ def reconstruction_weights(given, decoders):
             f'`reconstruction_weights` must be None, "dimension" or a dict with a number for each of {list(decoders)}. '
             f"Received: {given!r}"
         )
-    for name, weight in given.items():
-        if not isinstance(weight, numbers.Real) or not 0.0 <= weight < float("inf"):
-            raise ValueError(f"reconstruction_weights[{name!r}] must be a number, 0 or more. Received: {weight!r}")
-    return {name: float(weight) for name, weight in given.items()}
-
-
-def checked_objective(objective):
-    if not callable(objective) or isinstance(objective, type):
-        raise ValueError(f"`objective` must be callable, such as objectives.ELBO(). Received: {objective!r}")
-    return objective
-
-
-def checked_private_beta(beta):
-    """The weight of the KL of private latent variables, or None for the objective's beta."""
-    return None if beta is None else check_number("private_beta", beta)
+    return {n: check_hyperparameter(f"reconstruction_weights[{n!r}]", weight) for n, weight in given.items()}
 
 
 def checked_temperature(temperature, names):
@@ -72,8 +58,29 @@ def checked_temperature(temperature, names):
     return {n: check_number(f"private_temperature[{n!r}]", temperature.get(n, 1.0)) for n in names}
 
 
-def check_no_labels(y, sample_weight):
-    for argument, value in (("y", y), ("sample_weight", sample_weight)):
+def arguments_of_call(method, *args, **kwargs):
+    """The arguments of a call of `fit` or `evaluate`, by name. A ValueError for labels, weights, or no data."""
+    given = dict(inspect.signature(method).bind(*args, **kwargs).arguments)
+    check_data(given.get("x"))
+    check_no_labels(given.get("y"), given.get("sample_weight"), given.get("class_weight"))
+    validation = given.get("validation_data")
+    if isinstance(validation, (tuple, list)):  # Keras takes (x, y) and (x, y, sample_weight)
+        check_no_labels(*(list(validation[1:]) + [None, None])[:2])
+        given["validation_data"] = validation[0]
+    return given
+
+
+def check_data(x):
+    """Raises a ValueError for what is no data, or not by modality; data sets and generators are checked in the step."""
+    if x is None or isinstance(x, (list, tuple, np.ndarray, tf.Tensor)):
+        received = "None" if x is None else type(x).__name__
+        raise ValueError(
+            f"`x` must be a dict of arrays by modality, or a data set of such dicts. Received: x={received}"
+        )
+
+
+def check_no_labels(y, sample_weight, class_weight=None):
+    for argument, value in (("y", y), ("sample_weight", sample_weight), ("class_weight", class_weight)):
         if value is not None:
             raise ValueError(
                 f"There is no `{argument}`: the model learns its inputs, so give a dict of modalities only, and data sets "
@@ -90,7 +97,7 @@ def check_no_losses(given):
 
 
 def check_given(given, inputs, names):
-    if not isinstance(given, (tuple, list)) or not given or not set(given) <= set(names):
+    if not isinstance(given, (tuple, list)) or not given or not all(isinstance(n, str) and n in names for n in given):
         raise ValueError(
             f"`given` must be a tuple or list of one or more of the modalities in `inputs`, {names}. "
             f"Received: given={given!r}"

@@ -1,14 +1,14 @@
-"""The parts of a model: how they are built to fit each other, and how its configuration holds them."""
+"""The parts of a model: how they are built to fit each other, and their defaults."""
 
 import math
 import re
 
-import keras
 import tensorflow as tf
 
 from tf_mopoe import methods, priors
 from tf_mopoe.families import Normal
 from tf_mopoe.generative import PRIVATE_SOURCES
+from tf_mopoe.names import plain_name
 
 PRIVATE_FAMILY = Normal  # of private latent variables, whatever the family of the shared ones
 AUXILIARY_SCALE = math.exp(
@@ -28,7 +28,7 @@ def build_networks(encoders, decoders, latent_dim):
     for part, layers in (("encoder", encoders), ("decoder", decoders)):
         for name, layer in layers.items():
             if re.fullmatch(r"(gaussian_en|laplace_en|de)coder(_\d+)?", layer.name):  # not a name that the user gave
-                layer.name = f"{name}_{part}"
+                layer.name = f"{plain_name(name)}_{part}"
     shapes = {}
     for name, decoder in decoders.items():
         shape = (None, latent_dim + encoders[name].private_dim)
@@ -114,36 +114,3 @@ def checked(prior, argument):
     if prior.reads_shared and argument == "prior":
         raise ValueError(f"`prior` must not read the shared latent variables. Received: {prior!r}")
     return prior
-
-
-# ---- configuration
-
-
-def config(model):
-    """The arguments of the model's constructor, as Keras saves them."""
-    serialize = keras.saving.serialize_keras_object
-    return {
-        "encoders": {name: serialize(layer) for name, layer in model.encoders.items()},
-        "decoders": {name: serialize(layer) for name, layer in model.decoders.items()},
-        "joint_posterior": serialize(model.mixture),
-        "objective": serialize(model.objective),
-        "reconstruction_weights": model.reconstruction_weights,
-        "private_beta": model.private_beta,
-        "seed": model.seed,
-        "prior": serialize(model.prior),
-        "private_prior": {name: serialize(prior) for name, prior in model.private_priors.items()} or None,
-        "private_source": model.private_source,
-        "private_temperature": model.private_temperature,
-    }
-
-
-def from_config(config, custom_objects=None):
-    """The constructor's arguments, of what `config` gave or version 0.1 saved."""
-
-    def deserialize(value):
-        if isinstance(value, dict) and "class_name" not in value:
-            return {key: deserialize(part) for key, part in value.items()}
-        return keras.saving.deserialize_keras_object(value, custom_objects) if isinstance(value, dict) else value
-
-    parts = ("encoders", "decoders", "joint_posterior", "objective", "prior", "private_prior")
-    return config | {part: deserialize(config[part]) for part in parts if part in config}

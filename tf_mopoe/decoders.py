@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from tf_mopoe import likelihoods
+from tf_mopoe.freezing import hand_down
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -33,6 +34,7 @@ class Decoder(keras.layers.Layer):
         self.network = network
         self.likelihood = likelihood
         self.event_shape = None
+        hand_down(self)
 
     def build(self, input_shape):
         """`input_shape`: (None, D)."""

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from tf_mopoe.checks import check_count
 from tf_mopoe.families import FAMILIES, Normal, scale_of
+from tf_mopoe.freezing import hand_down
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -36,13 +37,14 @@ class GaussianEncoder(keras.layers.Layer):
         self.network = network
         self.latent_dim = check_count("latent_dim", latent_dim)
         self.private_dim = check_count("private_dim", private_dim, low=0)
-        self.loc_head = keras.layers.Dense(latent_dim, dtype="float32", name="loc")
-        self.log_variance_head = keras.layers.Dense(latent_dim, dtype="float32", name="log_variance")
-        if private_dim:
-            self.private_loc_head = keras.layers.Dense(private_dim, dtype="float32", name="private_loc")
+        self.loc_head = keras.layers.Dense(self.latent_dim, dtype="float32", name="loc")
+        self.log_variance_head = keras.layers.Dense(self.latent_dim, dtype="float32", name="log_variance")
+        if self.private_dim:
+            self.private_loc_head = keras.layers.Dense(self.private_dim, dtype="float32", name="private_loc")
             self.private_log_variance_head = keras.layers.Dense(
-                private_dim, dtype="float32", name="private_log_variance"
+                self.private_dim, dtype="float32", name="private_log_variance"
             )
+        hand_down(self)
 
     def build(self, input_shape):
         """`input_shape`: shape of x with the batch axis, (None, ...), or {name: shape} of several inputs."""

@@ -8,6 +8,8 @@ import math
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tf_mopoe import rounding
+
 tfd = tfp.distributions
 
 
@@ -42,7 +44,8 @@ class Normal:
     @staticmethod
     def kl_to_standard(loc, scale):
         # 2 log(scale), not log(scale^2): the square of a small scale is the first to leave float32.
-        return 0.5 * tf.reduce_sum(tf.square(scale) + tf.square(loc) - 1.0 - 2.0 * tf.math.log(scale), axis=-1)
+        kl = 0.5 * tf.reduce_sum(tf.square(scale) + tf.square(loc) - 1.0 - 2.0 * tf.math.log(scale), axis=-1)
+        return rounding.not_negative(kl)
 
     @staticmethod
     def noise(stream, shape):
@@ -75,7 +78,9 @@ class Laplace:
     @staticmethod
     def kl_to_standard(loc, scale):
         size = tf.abs(loc)
-        return tf.reduce_sum(size + scale * tf.exp(-size / scale) - 1.0 - tf.math.log(scale), axis=-1)
+        # scale * expm1 + scale, not scale * exp: exactly 0 for the standard density, whatever exp(0) is.
+        kl = size + scale * tf.math.expm1(-size / scale) + (scale - 1.0 - tf.math.log(scale))
+        return rounding.not_negative(tf.reduce_sum(kl, axis=-1))
 
     @staticmethod
     def noise(stream, shape):

@@ -1,8 +1,8 @@
 """Figures of what `tf_mopoe.evaluation` measures. Needs matplotlib (`pip install tf_mopoe[train]`)."""
 
-import pathlib
-
 import numpy as np
+
+from tf_mopoe.files import write_aside
 
 
 def coherence_map(coherence, modalities, path):
@@ -101,6 +101,4 @@ def new_figure(width, height):
 
 def save(figure, path):
     """Written aside and renamed."""
-    aside = pathlib.Path(path).with_suffix(".part.png")
-    figure.savefig(aside, dpi=110)
-    aside.replace(path)
+    write_aside(path, lambda aside: figure.savefig(aside, dpi=110))

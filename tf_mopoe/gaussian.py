@@ -7,11 +7,7 @@ import math
 
 import tensorflow as tf
 
-
-def reciprocal_sqrt(x):
-    """1 / sqrt(x), exactly 1 at 1 on every processor: there, the hardware's estimate may be 0.99999988."""
-    estimate = tf.math.rsqrt(x)
-    return estimate + tf.stop_gradient(tf.where(x == 1.0, 1.0 - estimate, 0.0))
+from tf_mopoe import rounding
 
 
 def natural_parameters(loc, scale, available):
@@ -23,7 +19,7 @@ def natural_parameters(loc, scale, available):
     """
     present = available[:, :, None]  # [B, M, 1]
     # `where` on both sides of the reciprocal: nothing of a missing expert reaches a value or a gradient.
-    precision = tf.where(present, tf.square(tf.math.reciprocal(tf.where(present, scale, 1.0))), 0.0)
+    precision = tf.where(present, tf.square(rounding.reciprocal(tf.where(present, scale, 1.0))), 0.0)
     return precision, precision * tf.where(present, loc, 0.0)
 
 
@@ -70,7 +66,7 @@ def products_of_experts(loc, scale, available, membership, prior):
     total, weighted = sums_over_members(
         *natural_parameters(loc, scale, available), membership, prior_power_or_one(prior, membership, available)
     )
-    return weighted / total, reciprocal_sqrt(total)
+    return weighted / total, rounding.rsqrt(total)
 
 
 @tf.custom_gradient
@@ -89,20 +85,22 @@ def mean_kl_of_products(precision, weighted, membership, prior, weights):
         variance = 1.0 / total
         loc = total_weighted * variance
         squared = tf.square(loc)
-        moment = variance + squared
-        values.append(tf.matmul(share[:, None], moment + tf.math.log(total) - 1.0))  # [B, 1, D]
+        # (1 - total) * variance, not variance - 1: exactly 0 for the prior, however 1 / total is rounded.
+        excess = (1.0 - total) * variance + squared
+        values.append(tf.matmul(share[:, None], excess + tf.math.log(total)))  # [B, 1, D]
         members = own * share[..., None]  # [B, s, M]
-        by_precision.append(tf.matmul(members, variance * (1.0 - moment - squared), transpose_a=True))
+        by_precision.append(tf.matmul(members, variance * (excess + squared), transpose_a=True))
         by_weighted.append(tf.matmul(members, variance * loc, transpose_a=True))
-    value = 0.5 * tf.reduce_sum(tf.add_n(values)[:, 0], axis=-1)
-    gradients = 0.5 * tf.add_n(by_precision), tf.add_n(by_weighted)
+    value = tf.nn.relu(0.5 * tf.reduce_sum(tf.add_n(values)[:, 0], axis=-1))
+    gradients = -0.5 * tf.add_n(by_precision), tf.add_n(by_weighted)
 
     def gradient(upstream):
         # Of prior and weights in one part: few read it, and a graph that does not never computes it.
         total, total_weighted = sums_over_members(precision, weighted, membership, prior)
         variance, squared = 1.0 / total, tf.square(total_weighted / total)
-        by_prior = weights * tf.reduce_sum(variance * (1.0 - variance - 2.0 * squared), axis=-1)
-        by_weights = tf.reduce_sum(variance + squared - 1.0 + tf.math.log(total), axis=-1)
+        excess = (1.0 - total) * variance + squared
+        by_prior = -weights * tf.reduce_sum(variance * (excess + squared), axis=-1)
+        by_weights = tf.reduce_sum(excess + tf.math.log(total), axis=-1)
         half = 0.5 * upstream[:, None]
         return *(upstream[:, None, None] * by for by in gradients), None, half * by_prior, half * by_weights
 
@@ -142,6 +140,7 @@ def parts(count, size=64, most=16):
 
 def kl_between(loc, scale, other_loc, other_scale):
     """KL( N(loc, scale^2) || N(other_loc, other_scale^2) ) in nats, summed over the last axis: [..., D] -> [...]."""
-    ratio = scale / other_scale
-    standard = (loc - other_loc) / other_scale
-    return 0.5 * tf.reduce_sum(tf.square(ratio) + tf.square(standard) - 1.0 - 2.0 * tf.math.log(ratio), axis=-1)
+    inverse = rounding.reciprocal(other_scale)
+    ratio, standard = scale * inverse, (loc - other_loc) * inverse
+    kl = 0.5 * tf.reduce_sum(tf.square(ratio) + tf.square(standard) - 1.0 - 2.0 * tf.math.log(ratio), axis=-1)
+    return rounding.not_negative(kl)

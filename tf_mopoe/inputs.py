@@ -10,26 +10,26 @@ import tensorflow as tf
 FLAG = "has_"
 
 
-def check(inputs, event_shapes):
+def check(inputs, event_shapes, argument="inputs"):
     """Raises a ValueError unless `inputs` fits the modalities' shapes {name: E}; tensors and NumPy arrays, symbolic too.
 
-    Looks at names, types and static shapes only; `check_values` looks at the numbers.
+    `argument` is its name in errors. Looks at names, types and static shapes only; `check_values` looks at the numbers.
     """
     if not isinstance(inputs, dict):
         raise ValueError(
-            f"`inputs` must be a dict of the modalities {list(event_shapes)} and flags has_<name>. "
+            f"`{argument}` must be a dict of the modalities {list(event_shapes)} and flags has_<name>. "
             f"Received: {type(inputs).__name__}"
         )
     flags = {FLAG + name for name in event_shapes}
     unknown = sorted(str(key) for key in inputs if key not in event_shapes and key not in flags)
     if unknown:
         raise ValueError(
-            f"`inputs` may hold the modalities {list(event_shapes)} and their flags has_<name>. Received: {unknown}"
+            f"`{argument}` may hold the modalities {list(event_shapes)} and their flags has_<name>. Received: {unknown}"
         )
     given = [name for name in event_shapes if name in inputs]
     if not given:
         raise ValueError(
-            f"`inputs` must hold at least one of the modalities {list(event_shapes)}. Received: {sorted(inputs)}"
+            f"`{argument}` must hold at least one of the modalities {list(event_shapes)}. Received: {sorted(inputs)}"
         )
     for name in inputs:
         if isinstance(inputs[name], tf.Tensor) and inputs[name].shape.rank is None:
@@ -38,13 +38,13 @@ def check(inputs, event_shapes):
                 "Received: a tensor of unknown shape"
             )
     for name in given:
-        shape, dtype = static_shape(inputs[name]), dtype_of(inputs[name])
-        expected = tuple(event_shapes[name])
+        dtype, expected = dtype_of(inputs[name]), tuple(event_shapes[name])
         if dtype is None or not dtype.is_floating:
+            received = f"no array, but {type(inputs[name]).__name__}" if dtype is None else f"dtype {dtype.name}"
             raise ValueError(
-                f"`{name}` must be of a floating dtype (scale integer pictures first, as in x / 255). "
-                f"Received: {'no array' if dtype is None else f'dtype {dtype.name}'}"
+                f"`{name}` must be of a floating dtype (scale integer pictures first, as in x / 255). Received: {received}"
             )
+        shape = static_shape(inputs[name])
         if len(shape) != len(expected) + 1 or any(a not in (None, b) for a, b in zip(shape[1:], expected)):
             raise ValueError(f"`{name}` must have shape {('rows', *expected)}. Received: shape {shape}")
     for name in event_shapes:
@@ -55,11 +55,10 @@ def check(inputs, event_shapes):
             raise ValueError(
                 f"`{FLAG}{name}` needs `{name}`, which is not among the inputs. Received: {sorted(inputs)}"
             )
-        if dtype_of(flag) != tf.bool or len(static_shape(flag)) != 1:
-            raise ValueError(
-                f"`{FLAG}{name}` must be bool with shape ('rows',). "
-                f"Received: {getattr(dtype_of(flag), 'name', 'no array')} with shape {static_shape(flag)}"
-            )
+        dtype = dtype_of(flag)
+        if dtype != tf.bool or len(static_shape(flag)) != 1:
+            received = "no array" if dtype is None else f"{dtype.name} with shape {static_shape(flag)}"
+            raise ValueError(f"`{FLAG}{name}` must be bool with shape ('rows',). Received: {received}")
     rows = {key: static_shape(value)[0] for key, value in inputs.items()}
     if len({count for count in rows.values() if count is not None}) > 1:
         raise ValueError(f"All inputs must have the same number of rows. Received: {rows}")
@@ -82,9 +81,9 @@ def check_values(inputs, event_shapes, every_row=True):
         x = inputs[name]
         present = inputs.get(FLAG + name, np.ones(len(x), bool))
         some |= present
-        # The sum is finite unless a number is not (or overflows): one quick pass, and a closer look only if need be.
+        # One pass: the sum is finite unless a number is not, in float32, to which the model casts it.
         with np.errstate(over="ignore", invalid="ignore"):
-            sums = x.sum(axis=tuple(range(1, x.ndim)), dtype=np.float64)
+            sums = x.astype(np.float32, copy=False).sum(axis=tuple(range(1, x.ndim)), dtype=np.float64)
         bad = np.flatnonzero(~np.isfinite(sums) & present)
         if len(bad):
             raise ValueError(
@@ -130,11 +129,13 @@ def over(flags, x):
 
 
 def static_shape(value):
-    return tuple(value.shape if hasattr(value, "shape") else np.shape(value))
+    return tuple(value.shape)
 
 
 def dtype_of(value):
     """The TensorFlow dtype of an array or a tensor; None for what is neither, or of objects."""
+    if isinstance(value, tf.RaggedTensor | tf.SparseTensor | tf.IndexedSlices | np.ma.MaskedArray):  # a mask is no flag
+        return None
     try:
         return tf.as_dtype(value.dtype)
     except (AttributeError, TypeError):

@@ -1,10 +1,10 @@
 """Likelihoods p(x | z): from a decoder network's output to a tfd distribution over one modality."""
 
-import numbers
-
 import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
+
+from tf_mopoe.checks import is_number
 
 tfd = tfp.distributions
 
@@ -32,9 +32,10 @@ class LocationScale(Likelihood):
 
     def __init__(self, scale=1.0, **kwargs):
         super().__init__(**kwargs)
-        if scale != LEARNED and not (isinstance(scale, numbers.Real) and 0.0 < scale < float("inf")):
+        learned = isinstance(scale, str) and scale == LEARNED
+        if not learned and not (is_number(scale) and scale > 0):
             raise ValueError(f'`scale` must be a positive number or "learned". Received: scale={scale!r}')
-        self.scale = scale if scale == LEARNED else float(scale)
+        self.scale = scale if learned else float(scale)
 
     def build(self, input_shape):
         if self.scale == LEARNED:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tf_mopoe import gaussian, sampling
+from tf_mopoe import gaussian, rounding, sampling
 from tf_mopoe.batched_mixture import BatchedMixture
 from tf_mopoe.families import Normal
 
@@ -178,7 +178,7 @@ class Products(Mixture):
 
     @property
     def scale(self):
-        return gaussian.reciprocal_sqrt(self.sums[0])
+        return rounding.rsqrt(self.sums[0])
 
     def gather(self, index):
         if self.num_components == 1:
@@ -189,7 +189,7 @@ class Products(Mixture):
         membership = tf.gather(self.membership, flat, axis=-2, batch_dims=len(self.membership.shape) - 2)
         prior = tf.gather(self.prior, flat, axis=-1, batch_dims=1)
         total, weighted = gaussian.sums_over_members(self.precision, self.weighted, membership, prior)  # [B, K, D]
-        loc, scale = weighted / total, gaussian.reciprocal_sqrt(total)
+        loc, scale = weighted / total, rounding.rsqrt(total)
         return tuple(tf.transpose(x, [1, 0, 2]) if several else x[:, 0] for x in (loc, scale))
 
     def component_log_probs(self, z):

@@ -1,24 +1,28 @@
 """The model: wires encoders, joint posterior, decoders, priors and objective. It knows no data set, no disk and no plot."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from tf_mopoe import arguments, construction
+from tf_mopoe import arguments, config_checks, construction, freezing
 from tf_mopoe import inputs as reading
 from tf_mopoe.batch import read
 from tf_mopoe.checks import check_count
+from tf_mopoe.datasets.rows import Rows, as_dataset
 from tf_mopoe.generative import Generative
 from tf_mopoe.marginal_likelihood import marginal_log_likelihood
 from tf_mopoe.network_losses import call_with_losses, weight_losses
-from tf_mopoe.objectives import ELBO
+from tf_mopoe.not_finite import check_weights
+from tf_mopoe.objectives import ELBO, Objective
 from tf_mopoe.posteriors import mixture_of_products
 from tf_mopoe.posteriors.posterior import Posterior, one_component
+from tf_mopoe.saving import Saved
 from tf_mopoe.streams import as_stream
 from tf_mopoe.training import BoundModel
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
-class MultimodalVAE(BoundModel):
+class MultimodalVAE(Saved, BoundModel):
     """A variational autoencoder of several modalities, any of which may be missing in any row.
 
     Inputs are dicts: `{name: x [B, E]}`, floating dtype, and optionally `has_<name>`, bool [B], False in the rows that
@@ -38,7 +42,8 @@ class MultimodalVAE(BoundModel):
         reconstruction_weights: weight of each modality's reconstruction term. "dimension": the largest modality's number
             of variables over this one's (Sutter et al. 2021, appendix); None (default): all 1; or {name: float}.
         private_beta: weight of the KL of private latent variables (`GaussianEncoder(private_dim=P)`) in the loss. Default:
-            that of the objective for the KL of z.
+            that of the objective for the KL of z. This, `reconstruction_weights` and the float attributes of `objective` may
+            be assigned during the training, as in `model.objective.beta = 2.0` in a callback; or be scalar variables.
         seed: int, of the draws in training and evaluation. Default: a new one, from Python's `random` (so that
             `keras.utils.set_random_seed` sets it).
         prior: p(z), of `tf_mopoe.priors`. Default: `priors.Standard()`.
@@ -49,8 +54,8 @@ class MultimodalVAE(BoundModel):
             posterior, wherever a row has it; then w can carry what is shared, and coherence falls.
         private_temperature: of the spread of the private latent variables that `translate` and `generate` draw from their
             prior, from 0 (its mean: the most coherent) to 1 (default; the most varied); a number or {name: number}.
-        method: one of `tf_mopoe.methods`, or its name, such as "mopoe_plus": sets `joint_posterior`, `objective`, `prior` and
-            `private_prior` to published defaults; these must not be given besides.
+        method: one of `tf_mopoe.methods`, or its name, such as "mopoe_plus": `joint_posterior`, `objective`, `prior` and
+            `private_prior` with published defaults; what it sets must not be given besides.
 
     Raises:
         ValueError: if encoders and decoders do not fit each other, or an argument is not one of the above.
@@ -77,30 +82,34 @@ class MultimodalVAE(BoundModel):
             given = {"joint_posterior": joint_posterior, "objective": objective, "prior": prior}
             given = construction.with_method(method, encoders, given | {"private_prior": private_prior})
             joint_posterior, objective, prior, private_prior = given.values()
-        joint_posterior = "mopoe" if joint_posterior is None else joint_posterior
-        objective = arguments.checked_objective(ELBO() if objective is None else objective)
-        base_seed = as_stream(seed).seed.numpy()
-        super().__init__(tuple(encoders), objective, base_seed, **{"autocast": False} | kwargs)
-        self.seed = int(base_seed[0]) if seed is None else int(seed)
+        super().__init__(**{"autocast": False} | kwargs)
         self.modalities = tuple(encoders)
-        self.encoders, self.decoders, self.objective = dict(encoders), dict(decoders), objective
-        self.latent_dim = next(iter(encoders.values())).latent_dim
+        # By name: weights go by their order, and have to fit a model that names the same modalities in another one.
+        self.encoders, self.decoders = dict(sorted(encoders.items())), dict(sorted(decoders.items()))
+        first = encoders[self.modalities[0]]
+        self.latent_dim, self.family = first.latent_dim, first.family
         self.private_dims = {name: encoder.private_dim for name, encoder in encoders.items() if encoder.private_dim}
-        self.family = next(iter(encoders.values())).family
-        self.mixture = mixture_of_products.from_name(joint_posterior)
+        self.objective = ELBO() if objective is None else objective
+        config_checks.check_objective(self.objective)
+        base_seed = as_stream(seed).seed.numpy()
+        self.seed = int(base_seed[0]) if seed is None else int(seed)
+        self.mixture = mixture_of_products.from_name("mopoe" if joint_posterior is None else joint_posterior)
         self.mixture.bind(self.modalities, self.family, self.latent_dim)
-        objective.check(self.mixture)
-        self.event_shapes = construction.build_networks(self.encoders, self.decoders, self.latent_dim)
+        if isinstance(self.objective, Objective):
+            self.objective.check(self.mixture)
+        self.event_shapes = construction.build_networks(encoders, decoders, self.latent_dim)
         self.mixture.build_for(self.event_shapes, self.latent_dim)
         self.prior = construction.shared_prior(prior, self)
-        self.private_source = private_source
         self.private_priors = construction.private_priors(private_prior, self.private_dims, self.latent_dim)
         self.auxiliary_priors = construction.auxiliary_priors(private_source, self.private_dims)
+        self.private_source = private_source
         self.private_temperature = arguments.checked_temperature(private_temperature, self.private_dims)
-        self.private_beta = arguments.checked_private_beta(private_beta)
-        self.reconstruction_weights = reconstruction_weights
-        self.term_weights = arguments.reconstruction_weights(reconstruction_weights, self.decoders)
+        self.set_private_beta(private_beta)
+        self.set_reconstruction_weights(reconstruction_weights)
+        self.make_training_state(base_seed)
         self.built = True
+        freezing.hand_down(self)
+        config_checks.check_parts(self.layer_parts(), lambda parts: MultimodalVAE(**parts))
 
     def build(self, input_shape=None):
         """No-op: all parts are built when the model is made."""
@@ -246,9 +255,13 @@ class MultimodalVAE(BoundModel):
         Raises:
             ValueError: unless `num_samples` is a positive integer and `seed` an integer or None.
         """
-        check_count("num_samples", num_samples)
+        num_samples = check_count("num_samples", num_samples)
         stream = as_stream(seed)
-        z = None if sampler is None else tf.convert_to_tensor(sampler(num_samples, int(stream.seed[0])), tf.float32)
+        z = None
+        if sampler is not None:
+            z = np.asarray(sampler(num_samples, int(stream.seed[0])), np.float32)
+            if z.shape != (num_samples, self.latent_dim):
+                raise ValueError(f"`sampler` must give z {(num_samples, self.latent_dim)}. Received: shape {z.shape}")
         return self.generate_rows(num_samples, stream, z, private_temperature)
 
     def generate_rows(self, rows, stream, z=None, private_temperature=None):
@@ -277,7 +290,7 @@ class MultimodalVAE(BoundModel):
                 that is present, a `num_samples` that is not a positive integer, or a `given` that names none of, or more
                 than, the modalities in `inputs`.
         """
-        check_count("num_samples", num_samples)
+        num_samples = check_count("num_samples", num_samples)
         self.check_rows(inputs)
         if given is not None:
             arguments.check_given(given, inputs, [name for name in self.modalities if name in inputs])
@@ -290,24 +303,29 @@ class MultimodalVAE(BoundModel):
 
     # ---- training
 
-    def loss_terms(self, inputs, stream, training=False):
-        """The objective's `LossTerms` [B] for a batch of inputs.
-
-        In the loss is also what the networks add to it: regularisers, and `add_loss` once per call of a network.
-        """
+    def terms_and_posterior(self, inputs, stream, training=False):
+        """The objective's `LossTerms` [B] for a batch of inputs, see `loss_terms`, and q."""
         stream = as_stream(stream)
         q = self.encode(inputs, training=training, seed=stream)
         p = self.generative.given(q.batch, training)
         terms = self.objective(q, p, stream)
         losses = [*q.losses, *p.losses, weight_losses(self)]
-        return terms._replace(loss=terms.loss + tf.add_n(losses))
+        return terms._replace(loss=terms.loss + tf.add_n(losses)), q
 
-    def predict(self, x, *args, **kwargs):
-        """As `keras.Model.predict`: {name: reconstruction mean}, NumPy arrays [N, E], see `call`."""
+    def predict(self, x, batch_size=None, *args, **kwargs):
+        """As `keras.Model.predict`: {name: reconstruction mean}, NumPy arrays [N, E], see `call`.
+
+        Raises:
+            ValueError: for inputs that do not fit the model, or a model whose weights are not finite.
+        """
+        arguments.check_data(x)
+        check_weights(self)
         if isinstance(x, dict):
             self.check_rows(x)
             reading.check_some(x)
-        return super().predict(x, *args, **kwargs)
+        if isinstance(x, Rows):
+            x, batch_size = as_dataset(x, batch_size), None
+        return super().predict(x, batch_size, *args, **kwargs)
 
     # ---- errors before the work
 
@@ -326,14 +344,5 @@ class MultimodalVAE(BoundModel):
             reading.check_values(inputs, self.event_shapes)
 
     def check_name(self, argument, name):
-        if name is not None and name not in self.modalities:
+        if name is not None and not (isinstance(name, str) and name in self.modalities):
             raise ValueError(f"`{argument}` must be one of {list(self.modalities)} or None. Received: {name!r}")
-
-    # ---- configuration
-
-    def get_config(self):
-        return super().get_config() | construction.config(self)
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        return cls(**construction.from_config(config, custom_objects))

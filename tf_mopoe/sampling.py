@@ -37,8 +37,8 @@ def stratified_samples(weights, num_samples, stream):
 def inverse_cdf(weights, u):
     """The component in whose share of [0, 1) u falls: weights [B, S] or [S], u [..., B] -> int32 [..., B]."""
     total = tf.cumsum(weights, axis=-1)
-    total /= total[..., -1:]  # exactly 1 from the last component with a weight on, so that u < 1 stays before it
-    u = tf.minimum(u, 1.0 - 2.0**-24)
+    # Less than the last total, so that u stays before the last component with a weight: a product is so, a quotient not.
+    u = tf.minimum(u, 1.0 - 2.0**-24) * total[..., -1]
     return tf.reduce_sum(tf.cast(total <= u[..., None], tf.int32), axis=-1)
 
 

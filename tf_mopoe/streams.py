@@ -7,8 +7,9 @@ names are independent of each other, so that a draw that is added somewhere chan
 import random
 import zlib
 
-import numpy as np
 import tensorflow as tf
+
+from tf_mopoe.checks import is_integer
 
 
 class Stream:
@@ -100,7 +101,7 @@ def as_stream(seed=None):
         return Stream(tf.random.uniform([2], maxval=2**31 - 1, dtype=tf.int32))
     if seed is None:
         seed = random.randrange(2**31)
-    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool):
+    if not is_integer(seed):
         raise ValueError(f"`seed` must be an integer or None. Received: seed={seed!r}")
     seed = int(seed)
     return Stream(tf.constant([seed % 2**31, seed // 2**31 % 2**31], tf.int32))

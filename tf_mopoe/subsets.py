@@ -5,6 +5,8 @@ import itertools
 import numpy as np
 import tensorflow as tf
 
+from tf_mopoe import rounding
+
 FAMILIES = ("powerset", "unimodal", "unimodal_and_prior", "full")
 
 
@@ -82,4 +84,4 @@ def component_weights(membership, available):
     count = tf.reduce_sum(complete, axis=-1, keepdims=True)  # [B, 1]
     is_available = count[:, 0] > 0.0
     first = tf.one_hot(0, membership.shape[0], dtype=membership.dtype)  # [S]
-    return tf.where(is_available[:, None], complete / tf.maximum(count, 1.0), first), is_available
+    return tf.where(is_available[:, None], complete * rounding.reciprocal(tf.maximum(count, 1.0)), first), is_available

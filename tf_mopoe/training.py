@@ -1,27 +1,96 @@
 """Training and evaluation by Keras of a model whose loss is a bound: steps, metrics, and `fit` with its checks."""
 
+import types
+import warnings
+
 import keras
 import tensorflow as tf
 
 from tf_mopoe import arguments
+from tf_mopoe.checks import check_count
+from tf_mopoe.datasets.rows import Rows, as_dataset
+from tf_mopoe.hyperparameters import Hyperparameter, as_number, check_assigned, check_hyperparameter
 from tf_mopoe.inputs import FLAG
+from tf_mopoe.not_finite import EndAtNotFinite, FirstNotFinite
+from tf_mopoe.objectives import Objective
 from tf_mopoe.streams import Stream
 
 
 class BoundModel(keras.Model):
     """A Keras model that is trained by a bound. A subclass has
 
-        loss_terms(inputs, stream, training) -> LossTerms
-        check_inputs(x), which raises a ValueError for a dict of arrays that it cannot be trained on
+        terms_and_posterior(inputs, stream, training) -> LossTerms, Posterior
+        check_inputs(x), which raises a ValueError for inputs that it cannot be trained on
 
-    Args:
-        modalities: names of what is reconstructed, for the metrics.
-        objective: an `Objective`, for the metrics.
-        seed: int32 [2], of all draws in training and evaluation.
+    and calls `make_training_state` in its constructor.
     """
 
-    def __init__(self, modalities, objective, seed, **kwargs):
-        super().__init__(**kwargs)
+    # ---- what may be assigned after the model was made, during the training too
+
+    @property
+    def objective(self):
+        return self._objective
+
+    @objective.setter
+    def objective(self, objective):
+        if not callable(objective) or isinstance(objective, type):
+            raise ValueError(f"`objective` must be callable, such as objectives.ELBO(). Received: {objective!r}")
+        self._objective = objective
+        if isinstance(objective, Objective):
+            with self.distribute_strategy.scope():
+                objective.make_live()
+        if self.train_function is not None:
+            self.make_train_function(force=True)
+        if self.test_function is not None:
+            self.make_test_function(force=True)
+
+    @property
+    def private_beta(self):
+        """The weight of the KL of private latent variables; None: that of the objective for the KL of z."""
+        return None if self._private_beta is None else self._private_beta.get()
+
+    @private_beta.setter
+    def private_beta(self, value):
+        check_assigned("private_beta", value, ["private_beta"] if self._private_beta else [])
+        self._private_beta.assign(check_hyperparameter("private_beta", value))
+
+    def set_private_beta(self, value):
+        value = None if value is None else check_hyperparameter("private_beta", value)
+        self._private_beta = None if value is None else Hyperparameter(value)
+
+    @property
+    def reconstruction_weights(self):
+        """None, "dimension", or the weights as {name: float}, which cannot be written to: assign another dict."""
+        return self._weights_rule if self._weights_rule != "dict" else types.MappingProxyType(self.term_weights)
+
+    @reconstruction_weights.setter
+    def reconstruction_weights(self, value):
+        weights = arguments.reconstruction_weights(value, self.decoders)
+        for name, weight in weights.items():
+            key = f"reconstruction_weights[{name!r}]"
+            check_assigned(key, weight, [key])
+        for name, weight in weights.items():
+            self._term_weights[name].assign(weight)
+        self._weights_rule = "dict" if isinstance(value, dict) else value
+
+    def set_reconstruction_weights(self, value):
+        weights = arguments.reconstruction_weights(value, self.decoders)
+        self._term_weights = {name: Hyperparameter(weight) for name, weight in weights.items()}
+        self._weights_rule = "dict" if isinstance(value, dict) else value
+
+    @property
+    def term_weights(self):
+        """{name: weight of the modality's reconstruction term}, floats; in a graph tensors, see `Hyperparameter`."""
+        return {name: weight.get() for name, weight in self._term_weights.items()}
+
+    def weights_config(self):
+        """`reconstruction_weights`, as they go into the configuration."""
+        if self._weights_rule != "dict":
+            return self._weights_rule
+        return {name: as_number(weight) for name, weight in self.term_weights.items()}
+
+    def make_training_state(self, seed):
+        """Make the step, the metrics and what finds a loss that is not finite; `seed`: int32 [2], of all draws."""
         # Steps that were taken, apart from the optimizer's: it counts updates, and starts again when compiled again.
         self.step = self.add_weight(
             name="step",
@@ -32,41 +101,58 @@ class BoundModel(keras.Model):
             aggregation="only_first_replica",
         )
         self.base_seed = seed
-        self.loss_metric = keras.metrics.Mean(name="loss")
-        self.reconstruction_metrics = {name: keras.metrics.Mean(name=f"reconstruction_{name}") for name in modalities}
-        self.term_metrics = [keras.metrics.Mean(name=name) for name in ("kl", "private_kl", "elbo")]
-        self.extra_metrics = [keras.metrics.Mean(name=name) for name in objective.extra_metrics]
+        names = ["loss", *(f"reconstruction_{name}" for name in self.modalities), "kl"]
+        names += ["private_kl"] * self.has_private + [*getattr(self.objective, "extra_metrics", ()), "elbo"]
+        self.means = {name: keras.metrics.Mean(name=name) for name in names}
+        self.first_not_finite = FirstNotFinite(self.modalities)
+        self.evaluation_samples = 1
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """No-op: the model is already built. Keras' version sums a batch over replicas, which fails for bool masks."""
 
-    def load_own_variables(self, store):
-        """As Keras', for files of version 0.1 too, which do not have the step."""
-        if len(store.keys()):
-            super().load_own_variables(store)
-
     # ---- steps
+
+    def loss_terms(self, inputs, stream, training=False):
+        """The objective's `LossTerms` [B] for a batch of inputs.
+
+        In the loss is also what the networks add to it: regularisers, and `add_loss` once per call of a network.
+        """
+        return self.terms_and_posterior(inputs, stream, training)[0]
 
     def train_step(self, data):
         inputs = unpack(data)
         with tf.GradientTape() as tape:
-            terms = self.loss_terms(inputs, self.stream("training", self.step), training=True)
+            terms, q = self.terms_and_posterior(inputs, self.stream("training", self.step), training=True)
             loss = mean_loss(terms.loss)
             # Keras' optimizers sum the gradients of the replicas.
             scaled = self.optimizer.scale_loss(loss / tf.distribute.get_strategy().num_replicas_in_sync)
         variables = self.trainable_variables
+        if not variables:
+            warnings.warn("The model has nothing to train: all its variables are frozen", stacklevel=2)  # as Keras does
+            return self.update_metrics(inputs, self.metric_values(terms))
         # Zero (not None) gradients for unused networks, so that an absent modality behaves like a masked one.
         gradients = tape.gradient(
             scaled, [variable.value for variable in variables], unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
+        gradients = self.first_not_finite.checked(self, q, terms, loss, gradients)
         self.optimizer.apply_gradients(zip(gradients, variables))
         self.step.assign_add(1)
-        return self.update_metrics(inputs, terms)
+        return self.update_metrics(inputs, self.metric_values(terms))
 
     def test_step(self, data):
         inputs = unpack(data)
         # The rows seen so far number the batch: every batch has other draws, every evaluation the same.
-        return self.update_metrics(inputs, self.loss_terms(inputs, self.stream("evaluation", self.loss_metric.count)))
+        stream = self.stream("evaluation", self.means["loss"].count)
+        values = self.metric_values(self.loss_terms(inputs, stream.child(0)))
+        if self.evaluation_samples > 1:  # a loop, so that the graph does not grow with the draws
+
+            def add(draw, total):
+                more = self.metric_values(self.loss_terms(inputs, stream.child(draw)))
+                return draw + 1, tf.nest.map_structure(tf.add, total, more)
+
+            _, values = tf.while_loop(lambda draw, _: draw < self.evaluation_samples, add, (1, values))
+            values = {name: value / self.evaluation_samples for name, value in values.items()}
+        return self.update_metrics(inputs, values)
 
     def stream(self, name, number):
         """The stream of a step of training or a batch of evaluation, another one on each replica."""
@@ -74,22 +160,23 @@ class BoundModel(keras.Model):
         stream = Stream(tf.constant(self.base_seed)).child(name).child(tf.convert_to_tensor(number))
         return stream.child(context.replica_id_in_sync_group if context else 0)
 
-    def update_metrics(self, inputs, terms):
-        """Add a batch to the metrics: means over the rows, those of a modality's term over the rows that have it."""
-        self.loss_metric.update_state(terms.loss)
-        for metric, values in zip(self.term_metrics, (terms.kl, terms.private_kl, terms.elbo)):
-            metric.update_state(values)
-        for metric in self.extra_metrics:
-            metric.update_state(terms.extra[metric.name])
-        for name, values in terms.reconstruction.items():
-            self.reconstruction_metrics[name].update_state(values, sample_weight=inputs.get(FLAG + name))
+    def metric_values(self, terms):
+        """{metric: values [B]} of `LossTerms`; of the modalities that the batch has."""
+        reconstruction = {f"reconstruction_{name}": term for name, term in terms.reconstruction.items()}
+        values = {"loss": terms.loss, **reconstruction, "kl": terms.kl, "private_kl": terms.private_kl}
+        values |= {"elbo": terms.elbo, **terms.extra}
+        return {name: values[name] for name in self.means if name in values}
+
+    def update_metrics(self, inputs, values):
+        """Add a batch to the metrics: means over the rows, that of a modality's term over the rows that have it."""
+        weights = {f"reconstruction_{name}": inputs.get(FLAG + name) for name in self.modalities}
+        for name, value in values.items():
+            self.means[name].update_state(value, sample_weight=weights.get(name))
         return self.get_metrics_result()
 
     @property
     def metrics(self):
-        kl, private_kl, elbo = self.term_metrics
-        private = [private_kl] if self.has_private else []
-        return [self.loss_metric, *self.reconstruction_metrics.values(), kl, *private, *self.extra_metrics, elbo]
+        return list(self.means.values())
 
     # ---- Keras' methods, with errors before the work
 
@@ -100,26 +187,84 @@ class BoundModel(keras.Model):
         super().compile(optimizer, **kwargs)
 
     def compile_from_config(self, config):
-        """As Keras', which it leaves to the models that have a `compile` of their own."""
+        """Keras' own, which it leaves to the models that have a `compile` of their own."""
+        config = dict(config)
+        numbers = config.pop("optimized", None)  # None: of an earlier version
         self.compile(**keras.saving.deserialize_keras_object(config))
-        self.optimizer.build(self.trainable_variables)
+        variables = self.trainable_variables if numbers is None else [self.variables[number] for number in numbers]
+        if variables:
+            self.optimizer.build(variables)
 
-    def fit(self, x=None, y=None, *args, **kwargs):
-        """As `keras.Model.fit`; `x` is a dict of arrays or a data set of such dicts, and there is no `y`."""
-        arguments.check_no_labels(y, kwargs.get("sample_weight"))
+    def get_compile_config(self):
+        """Keras' own, and for which variables the optimizer was built: some may have been frozen since, or all before."""
+        config = super().get_compile_config()
+        if config:
+            known = {id(v) for v in self.optimizer._trainable_variables} if self.optimizer.built else set()
+            config["optimized"] = [number for number, v in enumerate(self.variables) if id(v) in known]
+        return config
+
+    def fit(self, x=None, y=None, batch_size=None, *args, **kwargs):
+        """As `keras.Model.fit`; `x` is a dict of arrays, `Rows` or a data set of such dicts, and there is no `y`.
+
+        Raises:
+            ValueError: for labels or weights, inputs that do not fit the model, NaN in a row of arrays that is present; in
+                training, for a loss, a gradient or a weight that is not finite. The error names the first training step,
+                whose gradients count as zeros, and the modality.
+        """
+        given = arguments.arguments_of_call(super().fit, x, y, batch_size, *args, **kwargs)
         self.check_inputs(x)
-        self.check_inputs(kwargs.get("validation_data"))
-        if getattr(self, "optimizer", None) and not self.optimizer.built:
+        self.check_inputs(given.get("validation_data"))
+        if isinstance(given.get("validation_data"), Rows):
+            size = given.pop("validation_batch_size", None) or batch_size
+            given["validation_data"] = as_dataset(given["validation_data"], size)
+        if isinstance(x, Rows):
+            given["x"], given["batch_size"] = as_dataset(x, batch_size, given.get("shuffle", True)), None
+            given["shuffle"] = False  # done, and Keras warns that it cannot
+        callbacks = given.get("callbacks")
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks.callbacks.insert(0, EndAtNotFinite())
+            callbacks.callbacks[0].set_model(self)
+        else:  # before those that save the model
+            given["callbacks"] = [EndAtNotFinite(), *keras.tree.flatten(callbacks or [])]
+        self.build_optimizer()
+        return super().fit(**given)
+
+    def build_optimizer(self):
+        """Creates the optimizer's variables before the step is traced, which would otherwise be traced twice."""
+        if getattr(self, "optimizer", None) and not self.optimizer.built and self.trainable_variables:
             with self.distribute_strategy.scope():
-                # Create optimizer slots before tracing; otherwise the step is traced twice.
                 self.optimizer.build(self.trainable_variables)
-        return super().fit(x, y, *args, **kwargs)
 
-    def evaluate(self, x=None, y=None, *args, **kwargs):
-        """As `keras.Model.evaluate`; `x` is a dict of arrays or a data set of such dicts, and there is no `y`."""
-        arguments.check_no_labels(y, kwargs.get("sample_weight"))
+    def evaluate(self, x=None, y=None, batch_size=None, *args, num_samples=1, **kwargs):
+        """As `keras.Model.evaluate`; `x` is a dict of arrays, `Rows` or a data set of such dicts; there is no `y`.
+
+        Args:
+            num_samples: draws of each row's latent variables over which its terms are averaged; default 1. More of them
+                make the result depend less on the draw, which the batch size changes too.
+        """
+        given = arguments.arguments_of_call(super().evaluate, x, y, batch_size, *args, **kwargs)
         self.check_inputs(x)
-        return super().evaluate(x, y, *args, **kwargs)
+        if isinstance(x, Rows):
+            given["x"], given["batch_size"] = as_dataset(x, batch_size), None
+        if check_count("num_samples", num_samples) != self.evaluation_samples:
+            self.evaluation_samples, self.test_function = num_samples, None  # traced again
+        return super().evaluate(**(given | given.pop("kwargs", {})))
+
+    def train_on_batch(self, x=None, *args, **kwargs):
+        """As `keras.Model.train_on_batch`; raises as `fit`."""
+        given = arguments.arguments_of_call(super().train_on_batch, x, *args, **kwargs)
+        self.check_inputs(x)
+        self.build_optimizer()
+        self.first_not_finite.reset()
+        logs = super().train_on_batch(**given)
+        self.first_not_finite.check()
+        return logs
+
+    def test_on_batch(self, x=None, *args, **kwargs):
+        """As `keras.Model.test_on_batch`; raises as `evaluate`."""
+        given = arguments.arguments_of_call(super().test_on_batch, x, *args, **kwargs)
+        self.check_inputs(x)
+        return super().test_on_batch(**given)
 
 
 def unpack(data):

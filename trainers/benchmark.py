@@ -29,7 +29,7 @@ import sys
 
 from absl import app, flags
 
-from trainers import ratios
+from trainers import commands, ratios
 from trainers.rounds import Worker, alternate
 from trainers.run_folder import commit, device, write_json
 from trainers.workloads import MODALITIES
@@ -63,8 +63,8 @@ peer/bin/pip install --no-deps multivae==1.0.3 pythae==0.1.2
 """
 
 
-def main(arguments):
-    check_flags(arguments[1:])
+def main(_):
+    check_flags()
     load = os.getloadavg()[0]  # of others: ours has not begun
     cases = [imports()] if "import" in FLAGS.modes else []
     for workload in FLAGS.workloads:
@@ -80,9 +80,7 @@ def main(arguments):
         write_json(pathlib.Path(FLAGS.out), facts | {"cases": cases})
 
 
-def check_flags(words):
-    if words:
-        raise app.UsageError(f"Lists are written with commas: --modes=train,floor. Received: {' '.join(words)}")
+def check_flags():
     for name, known in (("workloads", tuple(MODALITIES)), ("modes", (*OWN, *WITH_DATA, "import"))):
         unknown = [value for value in FLAGS[name].value if value not in known]
         if unknown or not FLAGS[name].value:
@@ -91,6 +89,10 @@ def check_flags(words):
     if not all(count.isdigit() and int(count) for count in FLAGS.modalities):
         raise app.UsageError(f"--modalities must be positive integers. Received: {','.join(FLAGS.modalities)}")
     with_data = ",".join(mode for mode in FLAGS.modes if mode in WITH_DATA)
+    if not with_data:
+        commands.refuse(("data_dir", "backgrounds"), f"without one of --modes={','.join(WITH_DATA)}")
+    if not FLAGS.peer:
+        commands.refuse(("peer_batch_size", "peer_memory_gb"), "without --peer")
     if with_data and not (FLAGS.data_dir and pathlib.Path(FLAGS.data_dir).is_dir()):
         raise app.UsageError(f"--modes={with_data} needs --data_dir, the folder of MNIST. Received: {FLAGS.data_dir}")
     if with_data and "polymnist" not in FLAGS.workloads:
@@ -166,4 +168,4 @@ def import_in_a_process(statement):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    commands.run(main)

@@ -1,16 +1,20 @@
 """Checkpoints of a run: `<out>/checkpoints/step_<n>.keras`, the model with its optimizer after n steps.
 
+Each is a .keras file with one more member, the state of the metrics in the middle of an epoch, which Keras does not save.
 Written aside and renamed, so that a file with such a name is whole; the two newest are kept.
 """
 
+import json
 import pathlib
 import re
+import zipfile
 
-import keras
-
-from tf_mopoe import MultimodalVAE
+from tf_mopoe.files import write_aside
+from tf_mopoe.not_finite import check_weights
+from trainers import reading
 
 KEEP = 2
+METRICS = "metrics.json"  # the member's name
 
 
 def path_of(out, step):
@@ -24,26 +28,41 @@ def steps(out):
     return sorted(int(match[1]) for match in found if match)
 
 
-def save(model, out, step):
+def metrics_state(model):
+    """{name: values of a metric's variables}. On several machines all have to ask for it, as each has its share."""
+    return {metric.name: [variable.numpy().tolist() for variable in metric.variables] for metric in model.metrics}
+
+
+def save(model, out, step, metrics=None):
+    """Saves the model and `metrics`, its `metrics_state`; default: the present one.
+
+    A model whose weights are not finite is a ValueError, and no checkpoint goes.
+    """
+    check_weights(model)
+    metrics = metrics or metrics_state(model)
+
+    def write(path):
+        model.save(path)
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr(METRICS, json.dumps(metrics))
+
     target = path_of(out, step)
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name("part.keras")
-    model.save(aside)
-    aside.replace(target)
+    write_aside(target, write)
     for old in steps(out)[:-KEEP]:
         path_of(out, old).unlink()
 
 
 def load(out, step):
-    """The model and optimizer after `step` steps. A file that is torn, or no such model, is a ValueError."""
-    path = path_of(out, step)
-    try:
-        model = keras.models.load_model(path)
-        if not isinstance(model, MultimodalVAE):
-            raise TypeError(f"a {type(model).__name__}")
+    """The model, optimizer and metrics after `step` steps. A file that is torn, or no such model, is a ValueError."""
+
+    def load(path):
+        model = reading.vae(path)
+        with zipfile.ZipFile(path) as archive:
+            metrics = json.loads(archive.read(METRICS))
+        for metric in model.metrics:
+            for variable, value in zip(metric.variables, metrics[metric.name], strict=True):
+                variable.assign(value)
         return model
-    except Exception as error:  # zip, JSON, HDF5 and Keras each have errors of their own
-        raise ValueError(
-            f"Checkpoint {path} cannot be read: it is torn, or not of this program. Delete it to resume from the one "
-            f"before. Received: {type(error).__name__}: {error}"
-        ) from error
+
+    return reading.read(path_of(out, step), load, "Delete it to resume from the checkpoint before.")

@@ -5,12 +5,11 @@
 Reads what trainers.publish left; with --each also every pair of given and made, and every subset.
 """
 
-import json
 import pathlib
 
 from absl import app, flags
 
-from trainers import report
+from trainers import commands, reading, report
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("records", None, "Folders of records, of different names.", required=True)
@@ -21,7 +20,7 @@ def main(_):
     records = {}
     for folder in map(pathlib.Path, FLAGS.records):
         file = folder / "metrics.json"
-        metrics = json.loads(file.read_text()) if file.exists() else {}
+        metrics = reading.read_json(file) if file.exists() else {}
         if "training" not in metrics:
             raise app.UsageError(f"--records needs folders that trainers.publish left. Received: {folder}")
         records[folder.name] = report.side_by_side(metrics, FLAGS.each)
@@ -32,4 +31,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    commands.run(main)

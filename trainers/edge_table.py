@@ -6,17 +6,15 @@ The .tflite files' sizes, and the median time of one run of 1 and of 32 rows (Li
 measures of `tf_mopoe.evaluation` with every encoder run as its .tflite file in place of the model's own.
 """
 
-import json
 import pathlib
 import tempfile
 import time
 
-import keras
 import numpy as np
 from absl import app, flags
 
 from tf_mopoe import evaluation, export
-from trainers import experiments, report
+from trainers import commands, experiments, reading, report
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("run", None, "The run's folder, or a record of one.", required=True)
@@ -36,9 +34,11 @@ def main(_):
     unknown = [title for title in FLAGS.numbers if title not in NUMBERS]
     if unknown:
         raise app.UsageError(f"--numbers must be of {', '.join(NUMBERS)}. Received: {', '.join(unknown)}")
-    experiment = experiments.make(json.loads((run / "flags.json").read_text()))
-    model = keras.models.load_model(run / "model.keras")
-    classifiers = {path.stem: keras.models.load_model(path) for path in sorted((run / "classifiers").glob("*.keras"))}
+    experiment = experiments.make(reading.read_json(run / "flags.json"))
+    model = reading.load_model(run / "model.keras")
+    classifiers = {
+        path.stem: reading.load_classifier(path) for path in sorted((run / "classifiers").glob("[!.]*.keras"))
+    }
     splits = [rows_of(experiment, split) for split in ("train", "test")]
     some = {name: x[: FLAGS.representative_rows] for name, x in splits[0][0].items()}
     costs, harms = [], []
@@ -119,4 +119,4 @@ def single_pairs(model, readers):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    commands.run(main)

@@ -7,7 +7,6 @@ metrics.json, table.md (which it prints too), coherence.png, by_number_given.png
 prior.png. Each measure is defined, with its source, in the docstring of its function in `tf_mopoe.evaluation`.
 """
 
-import json
 import os
 import pathlib
 import time
@@ -17,9 +16,10 @@ import numpy as np
 from absl import app, flags
 
 from tf_mopoe import evaluation, figures, plots
-from trainers import experiments, report
+from tf_mopoe.files import held, write_aside
+from trainers import commands, experiments, reading, report
 from trainers.progress import bar
-from trainers.run_folder import commit, write_aside, write_json
+from trainers.run_folder import commit, write_json
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("run", None, "The run's folder, as trainers.train left it.", required=True)
@@ -41,14 +41,21 @@ def main(_):
     run = pathlib.Path(FLAGS.run)
     if not (run / "model.keras").exists():
         raise app.UsageError(f"--run needs the folder of a finished training. Received: {run}, without model.keras")
-    settings = json.loads((run / "flags.json").read_text())
+    settings = reading.read_json(run / "flags.json")
+    experiments.check_sources(settings["dataset"])
     settings["speech"] = FLAGS.speech or settings["speech"]
+    out = pathlib.Path(FLAGS.out or run / "evaluation")
+    with commands.output_folder(out):
+        evaluate(run, settings, out)
+
+
+def evaluate(run, settings, out):
     experiment = experiments.make(settings)
-    model = keras.models.load_model(run / "model.keras")
+    model = reading.load_model(run / "model.keras")
     test, labels = experiments.load(experiment, "test", seed=FLAGS.seed)
     labels = labels[: FLAGS.test_rows]
     inputs = test.take(FLAGS.test_rows)[:]
-    classifiers = load_classifiers(experiment, pathlib.Path(FLAGS.classifiers or run / "classifiers"))
+    classifiers = load_classifiers(experiment, model.modalities, pathlib.Path(FLAGS.classifiers or run / "classifiers"))
 
     began = time.monotonic()
     sizes = ("test_rows", "probe_rows", "likelihood_rows", "num_samples")
@@ -68,8 +75,6 @@ def main(_):
     metrics |= distances(model, inputs, classifiers)
     metrics["seconds"] = round(time.monotonic() - began, 1)
 
-    out = pathlib.Path(FLAGS.out or run / "evaluation")
-    out.mkdir(parents=True, exist_ok=True)
     table = report.table(model.modalities, metrics)
     draw(model, inputs, labels, experiment, metrics, out)
     write_aside(out / "table.md", lambda path: path.write_text(table))
@@ -156,19 +161,20 @@ def draw(model, inputs, labels, experiment, metrics, out):
     plots.prior_samples(model, out / "prior.png", experiment.drawers, seed=FLAGS.seed)
 
 
-def load_classifiers(experiment, folder):
-    """Those that an earlier evaluation left in `folder`; else they are trained, and left there."""
-    files = sorted(folder.glob("*.keras"))
-    if files:
-        trained = {file.stem: keras.models.load_model(file) for file in files}
-        return trained | {name: c for name, c in experiment.readers.items() if name not in trained}
-    print("Training the classifiers ...", flush=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    trained = experiment.train_classifiers(seed=FLAGS.seed)
-    for name, classifier in trained.items():
-        write_aside(folder / f"{name}.keras", classifier.save)
-    return trained | experiment.readers
+def load_classifiers(experiment, modalities, folder):
+    """Those that an earlier evaluation left in `folder`; those that are missing are trained, and left there."""
+    classifiers = {file.stem: reading.load_classifier(file) for file in sorted(folder.glob("[!.]*.keras"))}
+    classifiers = experiment.readers | classifiers
+    if missing := set(modalities) - set(classifiers):
+        print("Training the classifiers ...", flush=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        trained = experiment.train_classifiers(seed=FLAGS.seed)
+        with held(folder):
+            for name in missing & set(trained):
+                write_aside(folder / f"{name}.keras", trained[name].save)
+                classifiers[name] = trained[name]
+    return classifiers
 
 
 if __name__ == "__main__":
-    app.run(main)
+    commands.run(main)

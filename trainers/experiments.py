@@ -15,7 +15,7 @@ A new experiment is one more class with these members, and its name in `EXPERIME
 import functools
 
 import keras
-from absl import app
+from absl import app, flags
 
 import tf_mopoe as mopoe
 from tf_mopoe import plots
@@ -25,6 +25,7 @@ from tf_mopoe.datasets.rows import Rows
 from tf_mopoe.networks import digits as digit_networks
 from tf_mopoe.networks import mnist_svhn_text as mst_networks
 from tf_mopoe.networks import polymnist as polymnist_networks
+from trainers import commands
 from trainers.methods import JOINT_ENCODER
 
 # The flags that a data set may have its own default of.
@@ -197,6 +198,14 @@ def make(settings):
     """The experiment of a run's flags, {flag: value}."""
     experiment = EXPERIMENTS[settings["dataset"]]
     return experiment(**{name: settings[name] for name in experiment.sources})
+
+
+def check_sources(dataset):
+    """Raises a usage error for a flag that says where another data set's data is."""
+    sources = EXPERIMENTS[dataset].sources
+    others = {name for experiment in EXPERIMENTS.values() for name in experiment.sources} - set(sources)
+    told = ", ".join(f"--{name}" for name in sources) or "no flag"
+    commands.refuse(sorted(others & set(flags.FLAGS)), f"with --dataset={dataset}, whose data is named by {told}")
 
 
 def load(experiment, split, seed=0, epoch=0):

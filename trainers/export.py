@@ -8,14 +8,12 @@ Leaves the next version in <run>/saved_model/, and beside it how to serve and ca
 The third line is that of the record, whose card tells of it (trainers.publish).
 """
 
-import json
 import pathlib
 
-import keras
 from absl import app, flags
 
 from tf_mopoe import export
-from trainers import experiments, logs
+from trainers import commands, experiments, reading
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("run", None, "The run's folder, as trainers.train left it, or a record of one.", required=True)
@@ -32,11 +30,12 @@ def main(_):
     run = pathlib.Path(FLAGS.run)
     if not (run / "model.keras").exists():
         raise app.UsageError(f"--run needs the folder of a finished training. Received: {run}, without model.keras")
+    if not FLAGS.edge:
+        commands.refuse(["quantization"], "without --edge")
     out = pathlib.Path(FLAGS.out or run / "saved_model")
     if FLAGS.version and (out / str(FLAGS.version)).exists():
         raise app.UsageError(f"--version must be a new one. Received: {FLAGS.version}, which {out} has")
-    logs.warnings_only()
-    model = keras.models.load_model(run / "model.keras")
+    model = reading.load_model(run / "model.keras")
     version = export.saved_model(model, out, FLAGS.version, FLAGS.num_samples, name=run.resolve().name)
     print(f"SavedModel: {version}, {megabytes(*version.rglob('*'))}, to be served as in {out}")
     if FLAGS.edge:
@@ -52,10 +51,10 @@ def representative(run):
     """The rows whose values set the ranges of 8 bits; None if that is not asked for."""
     if FLAGS.quantization != "int8":
         return None
-    experiment = experiments.make(json.loads((run / "flags.json").read_text()))
+    experiment = experiments.make(reading.read_json(run / "flags.json"))
     rows, _ = experiments.load(experiment, "train")
     return rows[:REPRESENTATIVE]
 
 
 if __name__ == "__main__":
-    app.run(main)
+    commands.run(main)

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mopoe.datasets import Rows
+from tf_mopoe.not_finite import check_weights
 from trainers.progress import Progress
 
 
@@ -33,8 +34,12 @@ def make_strategy(name, replicas=0):
 
 
 def is_chief(strategy):
+    """Whether this process writes the run's files: the one of the job "chief" or, in a cluster without one, worker 0."""
     resolver = strategy.cluster_resolver
-    return resolver is None or resolver.task_type in (None, "chief") or resolver.task_id == 0
+    if resolver is None or not resolver.task_type:
+        return True
+    chief = "chief" if "chief" in resolver.cluster_spec().jobs else "worker"
+    return resolver.task_type == chief and resolver.task_id == 0
 
 
 def batches(strategy, rows, batch_size, seed, skip):
@@ -65,39 +70,46 @@ def train(
         epochs, batch_size: whole epochs; rows of all replicas together in a step. The rest of an epoch that does not fill
             a batch is left out (rows are shuffled anew each epoch).
         seed: of the order of the rows.
-        first_step: steps that were taken before, of an interrupted training.
+        first_step: steps that were taken before, of an interrupted training; the model's metrics are those of its epoch.
         steps_per_call: steps between two looks at the progress.
         every: steps after which `at` is called, besides the end of each epoch; 0 for never.
         at: function (step, epoch, {metric: value}, done) where done tells that the epoch is over.
 
     Raises:
-        ValueError: if there are fewer rows than `batch_size`.
+        ValueError: if there are fewer rows than `batch_size`; for a loss, a gradient or a weight that is not finite, before
+            `at` is called with that model.
     """
+    model.first_not_finite.reset()
 
     def steps(iterator, count):
         for _ in tf.range(count):
             strategy.run(model.train_step, args=(next(iterator),))
 
     take_steps = tf.function(steps)
+    rows = Rows.of(load_epoch(0))
+    per_epoch = len(rows) // batch_size
+    if not per_epoch:
+        raise ValueError(f"{len(rows)} training rows do not fill one batch. Received: batch_size={batch_size}")
     step, bar = first_step, None
-    for epoch in range(epochs):
-        rows = Rows.of(load_epoch(epoch))
-        per_epoch = len(rows) // batch_size
-        if not per_epoch:
-            raise ValueError(f"{len(rows)} training rows do not fill one batch. Received: batch_size={batch_size}")
-        if step >= (epoch + 1) * per_epoch:
-            continue
-        bar = bar or Progress(epochs * per_epoch - step)
+    for epoch in range(first_step // per_epoch, epochs):
+        if epoch:
+            rows = Rows.of(load_epoch(epoch))
         iterator = batches(strategy, rows, batch_size, [seed, epoch], skip=step - epoch * per_epoch)
-        model.reset_metrics()
+        if step == epoch * per_epoch:  # else the metrics hold the steps before the interruption
+            model.reset_metrics()
         while step < (epoch + 1) * per_epoch:
-            count = min(steps_per_call, (epoch + 1) * per_epoch - step)
+            # One step at first, for the estimate of the time left.
+            count = min(steps_per_call, (epoch + 1) * per_epoch - step) if bar else 1
+            bar = bar or Progress(epochs * per_epoch - step, "Training")
             if every:
                 count = min(count, every - step % every)
             take_steps(iterator, tf.constant(count))
             step += count
+            model.first_not_finite.check()
             values = {metric.name: float(metric.result()) for metric in model.metrics}
             bar.add(count, values)
             done = step == (epoch + 1) * per_epoch
+            if done:
+                check_weights(model)
             if at and (done or (every and step % every == 0)):
                 at(step, epoch, values, done)

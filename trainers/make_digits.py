@@ -15,9 +15,11 @@ import subprocess
 import wave
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from tf_mopoe.datasets import logmel
+from tf_mopoe.files import write_aside
+from trainers import commands
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("mnist", None, "MNIST as .npz (x_train/y_train/... as keras has it, or train_images/...).")
@@ -104,9 +106,7 @@ def main(_):
         arrays[f"{split}_speech_label"] = labels[rows]
         arrays[f"{split}_speech_voice"] = voice[rows]
     out = pathlib.Path(FLAGS.out)
-    aside = out.with_name(out.name + ".part.npz")
-    np.savez_compressed(aside, **arrays)
-    aside.replace(out)
+    write_aside(out, lambda path: np.savez_compressed(path, **arrays))
     for key, array in arrays.items():
         print(f"{key:20s} {array.dtype} {array.shape}")
     print(f"{out}: {out.stat().st_size / 1e6:.2f} MB")
@@ -114,4 +114,4 @@ def main(_):
 
 if __name__ == "__main__":
     flags.mark_flag_as_required("mnist")
-    app.run(main)
+    commands.run(main)

@@ -12,10 +12,10 @@ import tempfile
 import time
 
 import tensorflow as tf
-from absl import app, flags
+from absl import flags
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
-from trainers import operations, report, workloads
+from trainers import commands, operations, report, workloads
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("workload", "mlp", sorted(workloads.MODALITIES), "What to work on.")
@@ -53,4 +53,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    commands.run(main)

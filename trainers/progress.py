@@ -1,44 +1,39 @@
-"""One line on how far a long work is, and the time left; rewritten on a terminal."""
+"""Progress bars: Keras' own, below a line with a label."""
 
 import sys
-import time
+
+import keras
 
 
-class Progress:
-    """Tells how much of `total` is done.
+class Progress(keras.utils.Progbar):
+    """Shows how many of `total` steps are done, the time left and metrics.
+
+    The first step is not shown, nor counted in the estimate of the time left, as it includes tracing: let it be one step.
 
     Args:
-        total: how many steps there are.
-        what: text to begin the line with.
+        total: number of steps.
+        label: text of the line above.
     """
 
-    def __init__(self, total, what=""):
-        self.total, self.what, self.done = total, what, 0
-        self.began, self.shown = time.monotonic(), 0.0
-        self.terminal = sys.stdout.isatty()
+    def __init__(self, total, label):
+        print(label, flush=True)
+        interval = 0.5 if sys.stdout.isatty() else 15.0  # seconds; where it is no terminal, each time is a new line
+        super().__init__(total, verbose=int(total == 1), interval=interval, stateless_metrics=())
 
-    def add(self, steps, values=None):
-        """`steps` more are done; `values`: {name: float} to show, such as the terms of a bound."""
-        self.done += steps
-        now = time.monotonic()
-        if now - self.shown < (0.5 if self.terminal else 15.0) and self.done < self.total:
-            return
-        self.shown = now
-        left = int((now - self.began) * (self.total - self.done) / self.done)
-        bar = "=" * (20 * self.done // self.total)
-        terms = "".join(f"  {name.removeprefix('reconstruction_')} {x:.1f}" for name, x in (values or {}).items())
-        line = f"{self.what}[{bar:20s}] {self.done}/{self.total}  {left // 60}:{left % 60:02d} left{terms}"
-        end = "\n" if not self.terminal or self.done == self.total else ""
-        print(("\r\033[K" if self.terminal else "") + line, end=end, flush=True)
+    def update(self, current, values=None, finalize=None):
+        """Shows that `current` steps are done; `values`: {name: float}, such as the terms of a bound."""
+        shown = [(name.removeprefix("reconstruction_"), value) for name, value in (values or {}).items()]
+        super().update(current, shown, finalize)
+        self.verbose = 1
 
 
-def bar(what):
-    """The `progress` argument of a measure: a function (done, total) that shows a line."""
-    shown = []
+def bar(label):
+    """The `progress` argument of a measure: a function (done, total) that shows a bar."""
+    bars = []
 
     def progress(done, total):
-        if not shown:
-            shown.append(Progress(total, f"{what:26s}"))
-        shown[0].add(done - shown[0].done)
+        if not bars:
+            bars.append(Progress(total, label))
+        bars[0].update(done)
 
     return progress

@@ -10,17 +10,15 @@ If `python -m trainers.export --run=saved_models/digits --edge=saved_models/digi
 there, the card says so.
 """
 
-import json
 import pathlib
-import shutil
 
-import keras
 import numpy as np
 from absl import app, flags
 
 import tf_mopoe as mopoe
-from trainers import experiments
-from trainers.run_folder import write_aside, write_json
+from tf_mopoe.files import write_aside
+from trainers import commands, experiments, reading
+from trainers.run_folder import write_json
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("run", None, "The run's folder, with its evaluation.", required=True)
@@ -44,10 +42,14 @@ def main(_):
     run, out = pathlib.Path(FLAGS.run), pathlib.Path(FLAGS.out) / FLAGS.name
     if not (run / "evaluation" / "metrics.json").exists():
         raise app.UsageError(f"--run needs an evaluated run (python -m trainers.evaluate). Received: {run}")
-    out.mkdir(parents=True, exist_ok=True)
-    settings = json.loads((run / "flags.json").read_text())
-    trained = json.loads((run / "metrics.json").read_text())
-    metrics = json.loads((run / "evaluation" / "metrics.json").read_text())
+    with commands.output_folder(out, inside=("classifiers",)):
+        publish(run, out)
+
+
+def publish(run, out):
+    settings = reading.read_json(run / "flags.json")
+    trained = reading.read_json(run / "metrics.json")
+    metrics = reading.read_json(run / "evaluation" / "metrics.json")
     # Where the data was on the machine of the run is nobody's business.
     settings = {name: value for name, value in settings.items() if name not in ("out", "resume")}
     experiment = experiments.make(settings)
@@ -55,20 +57,21 @@ def main(_):
     settings |= dict.fromkeys(experiment.sources)
     metrics.pop("data", None)
     if FLAGS.weights:
-        model = without_optimizer(keras.models.load_model(run / "model.keras"))
+        model = without_optimizer(reading.load_model(run / "model.keras"))
         write_aside(out / "model.keras", model.save)
         write_example(model, experiment, settings["seed"], out / "example.npz")
         (out / "classifiers").mkdir(exist_ok=True)
-        for file in (run / "classifiers").glob("*.keras"):
-            classifier = without_optimizer(keras.models.load_model(file))
+        for file in (run / "classifiers").glob("[!.]*.keras"):
+            classifier = without_optimizer(reading.load_classifier(file))
             write_aside(out / "classifiers" / file.name, classifier.save)
     write_json(out / "flags.json", settings)
     write_json(out / "metrics.json", {"training": trained, **metrics})
     table = (run / "evaluation" / "table.md").read_text()
     text = card(out, experiment, settings, given, trained, metrics, table)
-    write_aside(out / "README.md", lambda path: path.write_text(text))
     if FLAGS.weights:
-        shutil.copy(run / "evaluation" / "translations.png", out / "translations.png")
+        picture = (run / "evaluation" / "translations.png").read_bytes()
+        write_aside(out / "translations.png", lambda path: path.write_bytes(picture))
+    write_aside(out / "README.md", lambda path: path.write_text(text))
     print(f"On record: {out}")
 
 
@@ -145,11 +148,11 @@ def exports(record):
     """The card's section on the export and the encoders that are in the record; nothing if there are none."""
     if not (record / "saved_model").exists():
         return ""
-    folder, cards = f"saved_models/{FLAGS.name}", sorted((record / "edge").glob("*.json"))
+    folder, cards = f"saved_models/{FLAGS.name}", sorted((record / "edge").glob("[!.]*.json"))
     command = ["python -m trainers.export", f"--run={folder}"]
     encoders = ""
     if cards:
-        quantization = json.loads(cards[0].read_text())["quantization"]
+        quantization = reading.read_json(cards[0])["quantization"]
         command += [f"--edge={folder}/edge", *([f"--quantization={quantization}"] if quantization else [])]
         encoders = f"""
 
@@ -165,4 +168,4 @@ def exports(record):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    commands.run(main)

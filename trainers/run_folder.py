@@ -13,7 +13,8 @@ import tensorflow as tf
 from absl import logging
 
 from tf_mopoe import export, plots
-from trainers import checkpoints, experiments
+from tf_mopoe.files import write_aside
+from trainers import checkpoints, experiments, reading
 
 CHECKPOINT_SECONDS = 30.0  # at the end of an epoch, if the last checkpoint is this old
 PICTURES = 5  # times in a run that pictures are drawn, besides the end
@@ -33,19 +34,17 @@ class RunFolder:
         self.test, labels = experiments.load(experiment, "test", seed=settings["seed"])
         self.shown = self.test[[np.flatnonzero(labels == label)[0] for label in np.unique(labels)]]  # one of each class
         self.rows = self.rows_until_checkpoint()
-        self.trained = False  # whether an epoch ended in this sitting
         self.writer = self.summary_writer()
         self.began = self.saved = time.monotonic()
         self.seconds_before = float(self.rows[-1]["seconds"]) if self.rows else 0.0  # of earlier sittings
         (out / "pictures").mkdir(exist_ok=True)
+        for part in [*out.glob(".part-*"), *out.glob("*/.part-*.*")]:  # of a run that was killed
+            if part.is_file():
+                part.unlink()
 
     def rows_until_checkpoint(self):
-        path, steps = self.out / "metrics.csv", checkpoints.steps(self.out)
-        if not path.exists() or not steps:
-            return []
-        with path.open(newline="") as file:
-            rows = [{name: as_number(text) for name, text in row.items()} for row in csv.DictReader(file)]
-        return [row for row in rows if row["step"] <= steps[-1]]
+        steps = checkpoints.steps(self.out)
+        return [row for row in reading.read_metrics(self.out / "metrics.csv") if steps and row["step"] <= steps[-1]]
 
     def summary_writer(self):
         try:
@@ -55,19 +54,16 @@ class RunFolder:
             return tf.summary.create_noop_writer()
         return tf.summary.create_file_writer(str(self.out / "tensorboard"))
 
-    def checkpoint(self, model, step):
-        checkpoints.save(model, self.out, step)
+    def checkpoint(self, model, step, metrics):
+        checkpoints.save(model, self.out, step, metrics)
         self.saved = time.monotonic()
 
-    def epoch(self, model, step, epoch, values):
-        """After each epoch (from 0): `values` are the metrics' means over it."""
+    def epoch(self, model, step, epoch, values, metrics):
+        """After each epoch (from 0): `values` are the metrics' means over it, `metrics` their state."""
         seconds = round(self.seconds_before + time.monotonic() - self.began, 1)
-        self.trained = True
         self.rows.append({"epoch": epoch + 1, "step": step, **values, "seconds": seconds})
         write_aside(self.out / "metrics.csv", lambda path: write_csv(path, self.rows))
         last = epoch + 1 == self.settings["epochs"]
-        if last or time.monotonic() - self.saved > CHECKPOINT_SECONDS:
-            self.checkpoint(model, step)
         with self.writer.as_default(step=step):
             for name, value in values.items():
                 tf.summary.scalar(name, value)
@@ -75,6 +71,8 @@ class RunFolder:
                 for path in self.draw(model):
                     tf.summary.image(path.stem, tf.io.decode_png(path.read_bytes(), 3)[None])
         self.writer.flush()
+        if last or time.monotonic() - self.saved > CHECKPOINT_SECONDS:  # after all that a resumed run does not do again
+            self.checkpoint(model, step, metrics)
 
     def draw(self, model):
         """Draws the pictures of the model as it is; their paths, none (and a warning) where matplotlib is missing."""
@@ -90,7 +88,8 @@ class RunFolder:
 
     def finish(self, model):
         """The files of a finished run; one that had been finished before stays as it is."""
-        if (self.out / "metrics.json").exists() and not self.trained:
+        path = self.out / "metrics.json"  # the last file that is written
+        if path.exists() and reading.read_json(path)["train"]["step"] == self.rows[-1]["step"]:
             print(f"Nothing was left to do: {self.out} has all {self.settings['epochs']} epochs.")
             return
         write_aside(self.out / "model.keras", model.save)
@@ -101,21 +100,23 @@ class RunFolder:
         train = dict(self.rows[-1])
         seconds = train.pop("seconds")  # of all sittings
         record = {"test": test, "seconds": seconds, "train": train}
-        write_json(self.out / "metrics.json", record | {"commit": commit(), "device": device()})
+        write_json(path, record | {"commit": commit(), "device": device()})
         print("On the test split, in nats per row: " + ", ".join(f"{name} {value:.1f}" for name, value in test.items()))
         print(f"Trained for {seconds:.0f} s. Model: {self.out / 'model.keras'}, export: {exported}")
 
 
-def as_number(text):
-    return int(text) if text.isdigit() else float(text)
-
-
 def commit():
     """Git's short name of the checkout that this code is in, None outside one."""
-    command = ["git", "describe", "--always", "--dirty"]
+    here = pathlib.Path(__file__)
+
+    def git(*words):
+        return subprocess.run(
+            ["git", *words], cwd=here.parent, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
     try:
-        here = pathlib.Path(__file__).parent
-        return subprocess.run(command, cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+        git("ls-files", "--error-unmatch", here.name)  # an installed copy may lie in another project's checkout
+        return git("describe", "--always", "--dirty")
     except (OSError, subprocess.CalledProcessError):
         return None
 
@@ -126,13 +127,6 @@ def device():
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     count, kind = (gpus, "GPU") if gpus else (cores, "CPU core")
     return f"{count} {kind}{'s' * (count > 1)}"
-
-
-def write_aside(path, write):
-    """Calls `write` with another path of the same ending, then renames: `path` is never half written."""
-    aside = path.with_name("part" + path.suffix)
-    write(aside)
-    os.replace(aside, path)
 
 
 def write_json(path, value):

@@ -9,7 +9,7 @@ Several GPUs: --strategy=mirrored. Several machines: TF_CONFIG on each (see Tens
 same command on each, a folder --out that all of them read; the chief alone writes.
 """
 
-import json
+import contextlib
 import math
 import pathlib
 import sys
@@ -19,10 +19,10 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
-from trainers import checkpoints, experiments, logs, loop
+from trainers import checkpoints, commands, experiments, loop, reading
 from trainers.experiments import EXPERIMENTS
 from trainers.methods import METHODS
-from trainers.run_folder import RunFolder, write_json
+from trainers.run_folder import RunFolder, device, write_json
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("dataset", "digits", sorted(EXPERIMENTS), "What to learn.")
@@ -66,7 +66,9 @@ FREE = ("strategy", "replicas", "steps_per_call", "checkpoint_steps", "out", "re
 
 
 def main(_):
-    logs.warnings_only()
+    experiments.check_sources(FLAGS.dataset)
+    if not FLAGS.private_dim:
+        commands.refuse(["private_beta"], "without --private_dim")
     if FLAGS.replicas and FLAGS.strategy not in ("auto", "mirrored"):
         raise app.UsageError(f"--replicas needs --strategy=mirrored. Received: --strategy={FLAGS.strategy}")
     strategy = loop.make_strategy(FLAGS.strategy, FLAGS.replicas)
@@ -75,19 +77,30 @@ def main(_):
         tf.config.experimental.enable_op_determinism()
     keras.config.set_dtype_policy(FLAGS.precision)
     settings = resolved_flags(EXPERIMENTS[FLAGS.dataset])
-    experiment = experiments.make(settings)
+    if not settings["warm_up_epochs"]:
+        commands.refuse(["warm_up_beta"], "without --warm_up_epochs")
     out, chief = pathlib.Path(FLAGS.out), loop.is_chief(strategy)
+    held = commands.output_folder(out, inside=("checkpoints", "pictures"))
+    with held if chief else contextlib.nullcontext():
+        run(out, settings, strategy, chief)
+
+
+def run(out, settings, strategy, chief):
+    experiment = experiments.make(settings)
     first_step = prepare(out, settings, chief)
     with strategy.scope():
         model = checkpoints.load(out, first_step) if first_step else new_model(experiment, settings)
     folder = RunFolder(out, experiment, settings) if chief else None
 
     def at(step, epoch, values, done):
+        metrics = checkpoints.metrics_state(model)  # of all machines
         if chief and done:
-            folder.epoch(model, step, epoch, values)
+            folder.epoch(model, step, epoch, values, metrics)
         if chief and not done:
-            folder.checkpoint(model, step)
+            folder.checkpoint(model, step, metrics)
 
+    if chief:
+        print(f"Training on {device()}.")
     loop.train(
         model,
         strategy,
@@ -116,12 +129,12 @@ def resolved_flags(experiment):
 
 
 def prepare(out, settings, chief):
-    """Makes the run's folder, or sees that it is of the same run; the step to go on from (0: the start)."""
+    """Writes the flags, or sees that the folder is of the same run; the step to go on from (0: the start)."""
     steps = checkpoints.steps(out)
     if steps and not FLAGS.resume:
         raise app.UsageError(f"--out={out} holds a run already, at step {steps[-1]}: give --resume, or another folder.")
     if steps:
-        before = json.loads((out / "flags.json").read_text())
+        before = reading.read_json(out / "flags.json")
         other = {n: (before.get(n), v) for n, v in settings.items() if n not in FREE and before.get(n) != v}
         if other:
             told = ", ".join(f"--{name} was {old!r}, is {new!r}" for name, (old, new) in other.items())
@@ -131,18 +144,14 @@ def prepare(out, settings, chief):
             raise app.UsageError(f"--epochs must be {trained} or more, which {out} has. Received: {settings['epochs']}")
         if chief:
             print(f"Going on from step {steps[-1]}.")
-    if out.exists() and not out.is_dir():
-        raise app.UsageError(f"--out must be a folder, or a new one. Received: {out}, a file")
     if chief:
-        out.mkdir(parents=True, exist_ok=True)
         write_json(out / "flags.json", settings)
     return steps[-1] if steps else 0
 
 
 def last_epoch(out):
     """The epochs that a run's metrics tell of."""
-    path = out / "metrics.csv"
-    return int(path.read_text().splitlines()[-1].split(",")[0]) if path.exists() else 0
+    return max((row["epoch"] for row in reading.read_metrics(out / "metrics.csv")), default=0)
 
 
 def new_model(experiment, settings):
@@ -181,4 +190,4 @@ def training_inputs(experiment, epoch):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    commands.run(main)

@@ -14,10 +14,10 @@ import time
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import app, flags
+from absl import flags
 
 from tf_mopoe.datasets import Rows, polymnist
-from trainers import loop, workloads
+from trainers import commands, loop, workloads
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("workload", "mlp", sorted(workloads.MODALITIES), "What to work on.")
@@ -196,4 +196,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    commands.run(main)

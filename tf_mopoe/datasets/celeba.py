@@ -5,6 +5,7 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
+from tf_mopoe.checks import check_choice, check_integer, check_path
 from tf_mopoe.datasets import text
 from tf_mopoe.datasets.rows import Rows
 
@@ -51,9 +52,9 @@ def celeba(data_dir, split="train", seed=0):
         ValueError: for an unknown split, or a list with a line that is not of its form.
         FileNotFoundError: for a list, folder or picture that is absent.
     """
-    if split not in SPLITS:
-        raise ValueError(f'`split` must be "train", "validation" or "test". Received: split={split!r}')
-    folder = pathlib.Path(data_dir)
+    check_choice("split", split, SPLITS)
+    seed = check_integer("seed", seed, low=0)
+    folder = pathlib.Path(check_path("data_dir", data_dir))
     pictures = find(folder, "Img", "img_align_celeba")
     names, attributes = read_attributes(find(folder, "Anno", "list_attr_celeba.txt"))
     chosen = read_splits(find(folder, "Eval", "list_eval_partition.txt"), names) == SPLITS.index(split)

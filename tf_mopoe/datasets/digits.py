@@ -7,6 +7,7 @@ import wave
 
 import numpy as np
 
+from tf_mopoe.checks import check_choice, check_integer, check_path
 from tf_mopoe.datasets import logmel, text
 from tf_mopoe.datasets.pairing import pair_by_label
 
@@ -35,12 +36,17 @@ def load_digits(split="train", seed=0, epoch=0, speech=None):
     Raises:
         ValueError: for an unknown split.
     """
-    if split not in ("train", "test"):
-        raise ValueError(f'`split` must be "train" or "test". Received: split={split!r}')
+    check_choice("split", split, ("train", "test"))
+    seed, epoch = check_integer("seed", seed, low=0), check_integer("epoch", epoch, low=0)
     data = arrays()
     images, image_labels = data[f"{split}_image"], data[f"{split}_image_label"]
     if speech is None:
         speech = as_picture(data[f"{split}_speech"]), data[f"{split}_speech_label"]
+    pair = isinstance(speech, tuple | list) and len(speech) == 2 and all(isinstance(x, np.ndarray) for x in speech)
+    if not pair or speech[0].ndim != 4 or speech[1].shape != speech[0].shape[:1]:
+        raise ValueError(
+            "`speech` must be arrays (log-mels [N, 32, 64, 1], labels [N]) or None. Received: something else"
+        )
     # "test" is not "train" under another seed: the words' offsets would be the same ones.
     offset = 0 if split == "train" else 10**6
     index, labels = pair_by_label(
@@ -68,9 +74,8 @@ def free_spoken_digits(path, split="train"):
     Raises:
         ValueError: for an unknown split, a path with no recordings, or a file that is not one of them.
     """
-    if split not in ("train", "test"):
-        raise ValueError(f'`split` must be "train" or "test". Received: split={split!r}')
-    path = pathlib.Path(path)
+    check_choice("split", split, ("train", "test"))
+    path = pathlib.Path(check_path("path", path))
     if path.is_file():
         with np.load(path) as data:
             images, labels, index = data["images"], data["labels"], data["index"]

@@ -1,8 +1,11 @@
 """Files of public data sets: found in a folder, or fetched into it."""
 
 import os
+import tempfile
 
 import keras
+
+from tf_mopoe.files import PART, held
 
 
 def find_or_fetch(folder, name, address, digest, algorithm, download=True):
@@ -24,14 +27,13 @@ def find_or_fetch(folder, name, address, digest, algorithm, download=True):
     told = f"Put {name} from {address} into the folder. Received: {str(folder)!r}, without it"
     if not download:
         raise FileNotFoundError(told)
-    aside = folder / "part"  # Keras leaves a half-fetched file behind if it is killed
-    aside.mkdir(parents=True, exist_ok=True)
-    try:
-        fetched = keras.utils.get_file(
-            name, address, cache_dir=str(aside), cache_subdir="", file_hash=digest, hash_algorithm=algorithm
-        )
-    except Exception as error:  # Keras raises bare Exception for an address that does not answer
-        raise FileNotFoundError(f"{told}, and it could not be fetched: {error}") from error
-    os.replace(fetched, path)
-    aside.rmdir()
+    folder.mkdir(parents=True, exist_ok=True)
+    with held(folder, shared=True), tempfile.TemporaryDirectory(prefix=PART, dir=folder) as aside:
+        try:
+            fetched = keras.utils.get_file(
+                name, address, cache_dir=aside, cache_subdir="", file_hash=digest, hash_algorithm=algorithm
+            )
+        except Exception as error:  # Keras raises bare Exception for an address that does not answer
+            raise FileNotFoundError(f"{told}, and it could not be fetched: {error}") from error
+        os.replace(fetched, path)
     return path

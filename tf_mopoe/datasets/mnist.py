@@ -5,6 +5,8 @@ import pathlib
 
 import numpy as np
 
+from tf_mopoe.checks import check_choice, check_path
+
 IDX_NAMES = {"train": "train", "test": "t10k"}  # official file names by split
 PICTURES, LABELS = 2051, 2049  # magic numbers of the idx format: uint8 with three axes, with one
 
@@ -24,9 +26,8 @@ def mnist(path, split="train"):
         ValueError: for an unknown split, or files that are not MNIST.
         FileNotFoundError: if there is nothing of the kind at `path`.
     """
-    if split not in IDX_NAMES:
-        raise ValueError(f'`split` must be "train" or "test". Received: split={split!r}')
-    path = pathlib.Path(path)
+    check_choice("split", split, tuple(IDX_NAMES))
+    path = pathlib.Path(check_path("path", path))
     archive = path / "mnist.npz" if path.is_dir() else path
     if archive.is_file():
         images, labels = read_npz(archive, split)

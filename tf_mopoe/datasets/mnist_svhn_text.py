@@ -5,6 +5,7 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
+from tf_mopoe.checks import check_choice, check_integer, check_path
 from tf_mopoe.datasets import text
 from tf_mopoe.datasets.download import find_or_fetch
 from tf_mopoe.datasets.mnist import mnist
@@ -60,9 +61,9 @@ def mnist_svhn_text(data_dir, split="train", seed=0, epoch=0, download=True):
         ValueError: for an unknown split.
         FileNotFoundError: for a file that is absent and cannot be fetched; it gives the address.
     """
-    if split not in ("train", "test"):
-        raise ValueError(f'`split` must be "train" or "test". Received: split={split!r}')
-    folder = pathlib.Path(data_dir)
+    check_choice("split", split, ("train", "test"))
+    folder = pathlib.Path(check_path("data_dir", data_dir))
+    seed, epoch = check_integer("seed", seed, low=0), check_integer("epoch", epoch, low=0)
     written, written_labels = read_mnist(folder, split, download)
     houses, house_labels = svhn(folder, split, download)
     # "test" is not "train" under another seed: the offsets of the texts would be the same ones.

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from tf_mopoe.checks import check_count, check_integer
+
 
 def pair_by_label(labels, num_rows, seed=0, epoch=0):
     """Draws rows that agree in their label.
@@ -20,6 +22,11 @@ def pair_by_label(labels, num_rows, seed=0, epoch=0):
     Raises:
         ValueError: if the modalities do not have the same classes.
     """
+    if not isinstance(labels, dict) or not labels or not all(np.ndim(v) == 1 and len(v) for v in labels.values()):
+        raise ValueError(f"`labels` must be a dict of one or more arrays of labels [N]. Received: labels={labels!r}")
+    labels = {name: np.asarray(values) for name, values in labels.items()}
+    num_rows = check_count("num_rows", num_rows, low=0)
+    seed, epoch = check_integer("seed", seed, low=0), check_integer("epoch", epoch, low=0)
     classes = {name: tuple(np.unique(values)) for name, values in labels.items()}
     if len(set(classes.values())) != 1:
         raise ValueError(f"All modalities must have the same classes. Received: {classes}")

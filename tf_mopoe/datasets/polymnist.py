@@ -5,6 +5,7 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
+from tf_mopoe.checks import check_integer, check_path
 from tf_mopoe.datasets.mnist import mnist as read_mnist
 from tf_mopoe.datasets.rows import Rows
 
@@ -37,7 +38,8 @@ def polymnist(mnist, backgrounds=None, split="train", seed=0):
         FileNotFoundError: if MNIST or a background is not there.
         ImportError: if `backgrounds` is None and scikit-image is not installed.
     """
-    images, labels = read_mnist(mnist, split)
+    seed = check_integer("seed", seed, low=0)
+    images, labels = read_mnist(check_path("mnist", mnist), split)
     ink = tf.constant(np.uint8(255) * (images > 128)[..., None])  # [N, 28, 28, 1]
     views = {}
     for number, background in enumerate(read_backgrounds(backgrounds)):
@@ -87,6 +89,8 @@ def read_backgrounds(backgrounds):
         if not folder.is_dir():
             raise FileNotFoundError(f"`backgrounds` must be a folder or a list. Received: backgrounds={str(folder)!r}")
         backgrounds = sorted(x for x in folder.iterdir() if x.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    if not isinstance(backgrounds, list | tuple | np.ndarray):
+        raise ValueError(f"`backgrounds` must be a folder, a list or None. Received: backgrounds={backgrounds!r}")
     if not 2 <= len(backgrounds) <= 8:
         raise ValueError(f"`backgrounds` must be 2 to 8 pictures. Received: {len(backgrounds)} pictures")
     return [as_background(background) for background in backgrounds]

@@ -16,6 +16,8 @@ def expert_calibration(log_likelihoods):
     Raises:
         ValueError: if there is no such pair.
     """
+    if not isinstance(log_likelihoods, dict) or not all(isinstance(given, tuple) for given in log_likelihoods):
+        raise ValueError(f"`log_likelihoods` must be a dict by tuples of names. Received: {log_likelihoods!r}")
     values = {frozenset(given): value for given, value in log_likelihoods.items()}
     raised = [
         values[larger] > values[smaller]

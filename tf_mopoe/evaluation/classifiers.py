@@ -5,6 +5,8 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
+from tf_mopoe.checks import as_array, check_count
+
 
 def train_classifier(x, labels, epochs=8, batch_size=128, seed=0, verbose=0):
     """A small convolutional classifier for pictures (log-mels included) of any size, trained here.
@@ -14,21 +16,44 @@ def train_classifier(x, labels, epochs=8, batch_size=128, seed=0, verbose=0):
 
     Args:
         x: [N, H, W, C] in 0..1; labels: int [N], 0..classes - 1.
-        epochs, batch_size, seed, verbose: as in `keras.Model.fit`.
+        epochs, batch_size, verbose: as in `keras.Model.fit`.
+        seed: int, 0 or more, of all that is drawn. The seeds of Python, NumPy and TensorFlow are neither set nor used.
 
     Returns:
         `keras.Model`: [B, H, W, C] -> probabilities [B, classes].
+
+    Raises:
+        ValueError: for x of another shape, or labels that are not one class per row.
     """
-    keras.utils.set_random_seed(seed)
+    x = as_array("x", x)
+    if x.ndim != 4 or 0 in x.shape or x.dtype.kind not in "fiu":
+        raise ValueError(f"`x` must be pictures [N, H, W, C]. Received: {x.dtype} {x.shape}")
+    labels = check_labels(labels, len(x))
+    if labels.dtype.kind not in "iu" or labels.min() < 0:
+        raise ValueError(f"`labels` must be integers from 0. Received: {labels.dtype} from {labels.min()}")
+    epochs, batch_size = check_count("epochs", epochs), check_count("batch_size", batch_size)
+    rng = np.random.default_rng(check_count("seed", seed, low=0))
+
+    def drawn():
+        return int(rng.integers(2**31))
+
+    def glorot():
+        return keras.initializers.GlorotUniform(seed=drawn())
+
     inputs = keras.Input(x.shape[1:])
-    h = layers.RandomTranslation(2 / x.shape[1], 2 / x.shape[2], fill_mode="constant")(inputs)
+    h = layers.RandomTranslation(2 / x.shape[1], 2 / x.shape[2], fill_mode="constant", seed=drawn())(inputs)
     for filters in (16, 32, 64):
-        h = layers.Conv2D(filters, 3, strides=2, padding="same", activation="relu")(h)
-    h = layers.Dropout(0.3)(layers.Flatten()(h))
-    h = layers.Dropout(0.3)(layers.Dense(128, activation="relu")(h))
-    model = keras.Model(inputs, layers.Dense(int(np.max(labels)) + 1, activation="softmax")(h))
+        conv = layers.Conv2D(filters, 3, strides=2, padding="same", activation="relu", kernel_initializer=glorot())
+        h = conv(h)
+    h = layers.Dropout(0.3, seed=drawn())(layers.Flatten()(h))
+    h = layers.Dropout(0.3, seed=drawn())(layers.Dense(128, activation="relu", kernel_initializer=glorot())(h))
+    classes = layers.Dense(int(np.max(labels)) + 1, activation="softmax", kernel_initializer=glorot())
+    model = keras.Model(inputs, classes(h))
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    model.fit(x, labels, epochs=epochs, batch_size=batch_size, verbose=verbose)
+    for epoch in range(epochs):  # Keras' own shuffle takes the global seed
+        order = rng.permutation(len(x))
+        part = {"initial_epoch": epoch, "epochs": epoch + 1, "shuffle": False}
+        model.fit(x[order], labels[order], batch_size=batch_size, verbose=verbose, **part)
     return model
 
 
@@ -36,18 +61,35 @@ def read_label(classifier, x, batch_size=1000):
     """The class a classifier gives each row: x [N, E] -> int [N].
 
     A Keras model is run in inference mode; any other callable is taken to give the classes itself.
+
+    Raises:
+        ValueError: unless it gives one class per row.
     """
-    if not isinstance(classifier, keras.Model):
-        return np.asarray(classifier(np.asarray(x)))
-    return np.argmax(in_batches(classifier, x, batch_size), axis=-1)
+    if isinstance(classifier, keras.Model):
+        classes = np.argmax(in_batches(classifier, x, batch_size), axis=-1)
+    else:
+        classes = np.asarray(classifier(np.asarray(x)))
+    if classes.shape != (len(x),):
+        raise ValueError(f"A classifier must give one class per row, ({len(x)},). Received: shape {classes.shape}")
+    return classes
 
 
-def check_labels(labels, x):
-    """`labels` as an array; a ValueError unless they are one class for each row of x."""
-    labels = np.asarray(labels)
-    if labels.shape != (len(x),):
-        raise ValueError(f"`labels` must be one class a row, shape ({len(x)},). Received: shape {labels.shape}")
+def check_labels(labels, rows):
+    """`labels` as an array; a ValueError unless they are one class for each of the rows."""
+    labels = as_array("labels", labels)
+    if labels.shape != (rows,):
+        raise ValueError(f"`labels` must be one class a row, shape ({rows},). Received: shape {labels.shape}")
     return labels
+
+
+def check_functions(argument, functions, modalities):
+    """A ValueError unless it is a dict with a function for one or more of the modalities."""
+    if not isinstance(functions, dict) or not functions or not set(functions) <= set(modalities):
+        received = list(functions) if isinstance(functions, dict) else functions
+        raise ValueError(f"`{argument}` must be of the modalities {list(modalities)}. Received: {received}")
+    for name, function in functions.items():
+        if not callable(function):
+            raise ValueError(f"{argument}[{name!r}] must be a function or a Keras model. Received: {function!r}")
 
 
 def in_batches(model, x, batch_size):

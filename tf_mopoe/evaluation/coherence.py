@@ -2,17 +2,30 @@
 
 import numpy as np
 
+from tf_mopoe.checks import check_count, check_integer
+from tf_mopoe.datasets.rows import Rows, take
 from tf_mopoe.evaluation import subset_latents
-from tf_mopoe.evaluation.classifiers import check_labels, read_label
+from tf_mopoe.evaluation.classifiers import check_functions, check_labels, read_label
 
 
 def classifier_accuracy(inputs, labels, classifiers):
-    """{name: share of the real rows that each classifier reads right}: what a coherence can be at most, about."""
-    accuracy = {}
-    for name, classifier in classifiers.items():
-        right = read_label(classifier, inputs[name]) == check_labels(labels, inputs[name])
-        accuracy[name] = float(np.mean(right))
-    return accuracy
+    """{name: share of the real rows that each classifier reads right}: what a coherence can be at most, about.
+
+    Raises:
+        ValueError: for a classifier of what is not in `inputs`, or labels that are not one class per row.
+    """
+    first = take(inputs, slice(0, 1)) if isinstance(inputs, Rows) else inputs
+    if not isinstance(first, dict) or not all(np.ndim(x) for x in first.values()):
+        raise ValueError(f"`inputs` must be a dict of arrays or `Rows`. Received: {type(inputs).__name__}")
+    check_functions("classifiers", classifiers, first)
+    inputs = inputs if isinstance(inputs, Rows) else {name: inputs[name] for name in classifiers}
+    labels = check_labels(labels, subset_latents.count_of(inputs))
+    right = dict.fromkeys(classifiers, 0)
+    for rows in subset_latents.batches(inputs, 1000):
+        batch = take(inputs, rows)
+        for name, classifier in classifiers.items():
+            right[name] += int(np.sum(read_label(classifier, batch[name]) == labels[rows]))
+    return {name: count / len(labels) for name, count in right.items()}
 
 
 def conditional_coherence(model, inputs, labels, classifiers, sizes=None, batch_size=1000, seed=0, progress=None):
@@ -23,7 +36,7 @@ def conditional_coherence(model, inputs, labels, classifiers, sizes=None, batch_
 
     Args:
         model: `MultimodalVAE`.
-        inputs, labels: rows that have all modalities, and their classes, int [N].
+        inputs, labels: arrays or `Rows` of all modalities, and their classes, int [N].
         classifiers: {name: Keras model that gives probabilities, or a function x -> classes}.
         sizes: how many modalities are given; default: 1 to all but one.
         batch_size: rows at a time.
@@ -34,18 +47,22 @@ def conditional_coherence(model, inputs, labels, classifiers, sizes=None, batch_
         {(given, target): accuracy}, `given` a tuple of names, `target` a name.
 
     Raises:
-        ValueError: if a modality is not there for all rows, `labels` are not one class a row, or a classifier is of no
-            modality.
+        ValueError: if a modality is not there for all rows, `labels` are not one class a row, a classifier is of no
+            modality, or the `sizes` are not some of 1 to M or leave nothing that a classifier can read.
     """
-    labels = check_labels(labels, next(iter(subset_latents.complete(model, inputs).values())))
-    unknown = sorted(set(classifiers) - set(model.modalities))
-    if unknown:
-        raise ValueError(f"`classifiers` must be of the modalities {list(model.modalities)}. Received: {unknown}")
+    labels = check_labels(labels, subset_latents.count_of(subset_latents.complete(model, inputs)))
+    check_functions("classifiers", classifiers, model.modalities)
+    check_integer("seed", seed)
     targets = {
         given: [name for name in model.modalities if name in classifiers and name not in given]
         for given in subset_latents.subsets_of(model.modalities, sizes)
     }
     subsets = [given for given in targets if targets[given]]
+    if not subsets:
+        raise ValueError(
+            "`sizes` and `classifiers` must leave a target that is not given and has a classifier. "
+            f"Received: sizes={sizes}, classifiers of {list(classifiers)}"
+        )
     right = {(given, target): 0 for given in subsets for target in targets[given]}
     for rows, given, q in subset_latents.every_subset(model, inputs, subsets, batch_size, progress):
         z, private = model.sample_latents(q, seed + rows.start)
@@ -64,6 +81,8 @@ def mean_by_number_given(values):
     Args:
         values: {(given, target): value} as of `conditional_coherence`, or {given: value} as of `linear_accuracy`.
     """
+    if not isinstance(values, dict) or not values or not all(isinstance(key, tuple) and key for key in values):
+        raise ValueError(f"`values` must be a dict by tuples of what is given. Received: values={values!r}")
     groups = {}
     for key, value in values.items():
         given = key[0] if isinstance(key[0], tuple) else key
@@ -74,12 +93,22 @@ def mean_by_number_given(values):
 def joint_coherence(model, classifiers, num_samples=1000, seed=0, latent=None):
     """Share of the rows made from the prior on whose class all classifiers agree (Sutter et al. 2021, section 5).
 
+    Private latent variables come from their prior in either case, as in `model.generate`.
+
     Args:
         model: `MultimodalVAE`.
         classifiers: as in `conditional_coherence`.
         num_samples, seed: how many rows, and the seed of their draws.
         latent: function (num_samples, seed) -> z [num_samples, D] in place of the prior, such as `latent_mixture` makes.
+
+    Raises:
+        ValueError: for a classifier of no modality, a `num_samples` that is not a positive integer, or a `latent` that
+            gives no z of that shape.
     """
-    made = model.generate(num_samples, seed=seed) if latent is None else model.decode(latent(num_samples, seed))
+    check_functions("classifiers", classifiers, model.modalities)
+    num_samples, seed = check_count("num_samples", num_samples), check_integer("seed", seed)
+    if latent is not None and not callable(latent):
+        raise ValueError(f"`latent` must be a function or None. Received: latent={latent!r}")
+    made = model.generate(num_samples, seed=seed, sampler=latent)
     classes = np.stack([read_label(classifier, made[name]) for name, classifier in classifiers.items()])
     return float(np.mean(np.all(classes == classes[0], axis=0)))

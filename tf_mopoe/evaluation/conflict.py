@@ -5,6 +5,8 @@ import itertools
 import numpy as np
 
 from tf_mopoe import inputs as reading
+from tf_mopoe.datasets.rows import Rows, take
+from tf_mopoe.evaluation import subset_latents
 from tf_mopoe.families import Normal
 
 
@@ -21,7 +23,7 @@ def expert_conflict(model, inputs, batch_size=1000):
 
     Args:
         model: `MultimodalVAE` of Gaussian experts.
-        inputs: dict of modalities, with or without flags.
+        inputs: dict of modalities or `Rows`, with or without flags.
         batch_size: rows at a time.
 
     Returns:
@@ -32,11 +34,15 @@ def expert_conflict(model, inputs, batch_size=1000):
     """
     if model.family is not Normal:
         raise ValueError(f"`model` must have Gaussian experts. Received: {model.family.name} ones")
-    model.check_rows(inputs)
-    rows = len(next(x for key, x in inputs.items() if not key.startswith(reading.FLAG)))
+    if not isinstance(inputs, Rows):
+        reading.check(inputs, model.event_shapes)
+    if not subset_latents.count_of(inputs):
+        raise ValueError("`inputs` must have one row or more. Received: none")
     parts = []
-    for start in range(0, rows, batch_size):
-        q = model.encode({key: x[start : start + batch_size] for key, x in inputs.items()})
+    for rows in subset_latents.batches(inputs, batch_size):
+        batch = take(inputs, rows)
+        model.check_rows(batch)
+        q = model.encode(batch)
         experts = {name: natural(expert.loc[:, 0], expert.scale[:, 0]) for name, expert in q.experts.items()}
         total, count = 0.0, 0.0
         for a, b in itertools.combinations(experts, 2):

@@ -2,7 +2,10 @@
 
 import numpy as np
 
+from tf_mopoe.checks import check_count, check_integer
+from tf_mopoe.datasets.rows import take
 from tf_mopoe.evaluation import subset_latents
+from tf_mopoe.evaluation.classifiers import check_functions
 
 
 def frechet_distance(features_a, features_b):
@@ -19,9 +22,9 @@ def frechet_distance(features_a, features_b):
         float, 0 or more, in the features' units squared.
 
     Raises:
-        ValueError: for features of other shapes.
+        ValueError: for features of other shapes, or that are not finite.
     """
-    sets = [np.asarray(features, np.float64) for features in (features_a, features_b)]
+    sets = [as_features("features_a", features_a), as_features("features_b", features_b)]
     shapes = [features.shape for features in sets]
     if any(len(shape) != 2 or shape[0] < 2 for shape in shapes) or shapes[0][1] != shapes[1][1]:
         raise ValueError(
@@ -36,12 +39,22 @@ def frechet_distance(features_a, features_b):
     return max(float(np.sum(np.square(means[0] - means[1])) + traces - 2.0 * overlap), 0.0)
 
 
+def as_features(argument, features):
+    try:
+        features = np.asarray(features, np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"`{argument}` must be numbers [N, F]. Received: {type(features).__name__}") from error
+    if not np.isfinite(features).all():
+        raise ValueError(f"`{argument}` must be finite. Received: NaN or infinity among them")
+    return features
+
+
 def frechet_distances(model, inputs, features, num_samples=None, batch_size=1000, seed=0, progress=None):
     """Frechet distance between real rows and made ones: from the prior, and translated from each other modality.
 
     Args:
         model: `MultimodalVAE`.
-        inputs: rows that have all modalities.
+        inputs: arrays or `Rows` that have all modalities.
         features: {target: function x [N, E] -> [N, F]}, such as of `classifier_features` or `inception_features`.
         num_samples: rows made from the prior. Default: as many as there are real ones.
         batch_size: rows at a time.
@@ -50,7 +63,13 @@ def frechet_distances(model, inputs, features, num_samples=None, batch_size=1000
 
     Returns:
         {("prior", target) and (given, target): distance}, `given` a tuple of one name.
+
+    Raises:
+        ValueError: for `features` of no modality, or inputs that do not hold complete rows.
     """
+    inputs, seed = subset_latents.complete(model, inputs), check_integer("seed", seed)
+    check_functions("features", features, model.modalities)
+    count = subset_latents.count_of(inputs) if num_samples is None else check_count("num_samples", num_samples)
     targets = [name for name in model.modalities if name in features]
     singles = [given for given in subset_latents.subsets_of(model.modalities, sizes=[1]) if set(targets) - set(given)]
     made = {("prior", target): [] for target in targets}
@@ -60,10 +79,14 @@ def frechet_distances(model, inputs, features, num_samples=None, batch_size=1000
         for target in targets:
             if target not in given:
                 made[given, target].append(features[target](model.decode(z, target, private)))
-    count = len(inputs[model.modalities[0]]) if num_samples is None else num_samples
+    real = {target: [] for target in targets}
+    for rows in subset_latents.batches(inputs, batch_size):
+        batch = take(inputs, rows)
+        for target in targets:
+            real[target].append(features[target](batch[target]))
     for start in range(0, count, batch_size):
         generated = model.generate(min(batch_size, count - start), seed=seed + start)
         for target in targets:
             made["prior", target].append(features[target](generated[target]))
-    real = {target: features[target](inputs[target]) for target in targets}
+    real = {target: np.concatenate(parts) for target, parts in real.items()}
     return {(given, to): frechet_distance(real[to], np.concatenate(parts)) for (given, to), parts in made.items()}

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tf_mopoe.checks import check_choice, check_count
 from tf_mopoe.evaluation import subset_latents
 
 
@@ -13,7 +14,7 @@ def latent_mixture(model, inputs, num_components=10, covariance="full", seed=0, 
 
     Args:
         model: `MultimodalVAE`.
-        inputs: training rows that have all modalities; for "full", many more than D for each component.
+        inputs: training rows, arrays or `Rows`, that have all modalities; for "full", many more than D for each component.
         num_components: of the mixture.
         covariance: "full" (default) or "diag".
         seed: of the fit.
@@ -27,14 +28,16 @@ def latent_mixture(model, inputs, num_components=10, covariance="full", seed=0, 
         ValueError: for another `covariance`.
         ImportError: without scikit-learn.
     """
-    if covariance not in ("full", "diag"):
-        raise ValueError(f'`covariance` must be "full" or "diag". Received: covariance={covariance!r}')
+    check_choice("covariance", covariance, ("full", "diag"))
+    num_components, seed = check_count("num_components", num_components), check_count("seed", seed, low=0)
     try:
         from sklearn.mixture import GaussianMixture
     except ImportError as error:
         raise ImportError("latent_mixture needs scikit-learn (pip install tf_mopoe[eval])") from error
     batches = list(subset_latents.encoded(model, inputs, batch_size))
     loc = subset_latents.locations(batches, model.modalities, seed).astype(np.float64)
+    if len(loc) < num_components:
+        raise ValueError(f"`num_components` must be {len(loc)} at most, the number of rows. Received: {num_components}")
     mixture = GaussianMixture(num_components, covariance_type=covariance, max_iter=500, random_state=seed).fit(loc)
     roots = [
         np.linalg.cholesky(matrix) if covariance == "full" else np.diag(np.sqrt(matrix))

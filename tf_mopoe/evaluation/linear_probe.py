@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from tf_mopoe.checks import check_count, is_integer
+from tf_mopoe.datasets.rows import take
 from tf_mopoe.evaluation import subset_latents
 from tf_mopoe.evaluation.classifiers import check_labels
 
@@ -18,7 +20,7 @@ def linear_accuracy(
 
     Args:
         model: `MultimodalVAE`.
-        train_inputs, train_labels, test_inputs, test_labels: rows that have all modalities, and their classes, int [N].
+        train_inputs, train_labels, test_inputs, test_labels: arrays or `Rows` of all modalities, and their classes, int [N].
         num_train: how many training rows to draw, with the classes in proportion. Default: all.
         seed: of the draws.
         batch_size: rows at a time.
@@ -36,10 +38,11 @@ def linear_accuracy(
     except ImportError as error:
         raise ImportError("linear_accuracy needs scikit-learn (pip install tf_mopoe[eval])") from error
     train_inputs, test_inputs = (subset_latents.complete(model, inputs) for inputs in (train_inputs, test_inputs))
-    train_labels = check_labels(train_labels, next(iter(train_inputs.values())))
-    test_labels = check_labels(test_labels, next(iter(test_inputs.values())))
+    train_labels = check_labels(train_labels, subset_latents.count_of(train_inputs))
+    test_labels = check_labels(test_labels, subset_latents.count_of(test_inputs))
+    seed = check_count("seed", seed, low=0)
     rows = slice(None) if num_train is None else stratified_rows(train_labels, num_train, seed)
-    train_inputs = {name: x[rows] for name, x in train_inputs.items()}
+    train_inputs = take(train_inputs, rows)
     train = list(subset_latents.encoded(model, train_inputs, batch_size))
     test = list(subset_latents.encoded(model, test_inputs, batch_size))
     subsets = subset_latents.subsets_of(model.modalities)
@@ -54,7 +57,7 @@ def linear_accuracy(
 
 def stratified_rows(labels, count, seed):
     """Draws `count` rows without replacement, of every class its share of them to within one: int [count]."""
-    if not 0 < count <= len(labels):
+    if not is_integer(count, low=1) or count > len(labels):
         raise ValueError(
             f"`num_train` must be 1 to {len(labels)}, the number of rows, or None. Received: num_train={count}"
         )

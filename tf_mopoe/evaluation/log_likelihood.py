@@ -1,9 +1,9 @@
 """Mean log-likelihoods of test rows, joint and conditional, by which modalities are given."""
 
-import itertools
-
 import numpy as np
 
+from tf_mopoe.checks import check_count, check_integer
+from tf_mopoe.datasets.rows import take
 from tf_mopoe.evaluation import subset_latents
 
 
@@ -16,7 +16,7 @@ def joint_log_likelihoods(model, inputs, num_samples=64, batch_size=500, seed=0,
 
     Args:
         model: `MultimodalVAE`.
-        inputs: rows that have all modalities.
+        inputs: arrays or `Rows` that have all modalities.
         num_samples: K importance samples a row.
         batch_size: rows at a time.
         seed: of the draws.
@@ -54,12 +54,13 @@ def conditional_log_likelihoods(model, inputs, num_samples=64, batch_size=500, s
 def mean_log_likelihoods(model, inputs, wanted, num_samples, batch_size, seed, progress):
     """{key: mean over the rows of log p(X[names]), in nats}; `wanted`: {key: (names, `given` of the estimate)}."""
     inputs = subset_latents.complete(model, inputs)
-    rows = len(next(iter(inputs.values())))
+    num_samples, seed = check_count("num_samples", num_samples), check_integer("seed", seed)
     sums = dict.fromkeys(wanted, 0.0)
-    parts = list(itertools.product(range(0, rows, batch_size), wanted))
-    for start, key in subset_latents.tracked(parts, len(parts), progress):
+    batches = ((rows.start, take(inputs, rows)) for rows in subset_latents.batches(inputs, batch_size))
+    parts = ((start, batch, key) for start, batch in batches for key in wanted)
+    total = len(subset_latents.batches(inputs, batch_size)) * len(wanted)
+    for start, batch, key in subset_latents.tracked(parts, total, progress):
         names, given = wanted[key]
-        batch = {name: inputs[name][start : start + batch_size] for name in names}
-        values = model.log_likelihood(batch, num_samples, seed=seed + start, given=given)
+        values = model.log_likelihood({n: batch[n] for n in names}, num_samples, seed=seed + start, given=given)
         sums[key] += float(np.sum(values, dtype=np.float64))
-    return {key: value / rows for key, value in sums.items()}
+    return {key: value / subset_latents.count_of(inputs) for key, value in sums.items()}

@@ -4,7 +4,9 @@ import itertools
 
 import numpy as np
 
-from tf_mopoe.inputs import FLAG
+from tf_mopoe.checks import check_count, is_integer
+from tf_mopoe.datasets.rows import Rows, take
+from tf_mopoe.inputs import FLAG, check
 from tf_mopoe.streams import as_stream
 
 
@@ -13,33 +15,60 @@ def subsets_of(names, sizes=None):
     if sizes is None and len(names) > 16:
         raise ValueError(f"Measures of every subset have too many subsets to list. Received: {len(names)} modalities")
     every = range(1, len(names) + 1)
+    if sizes is not None and not (is_collection(sizes) and all(is_integer(n, low=1) and n in every for n in sizes)):
+        raise ValueError(
+            f"`sizes` must be a list of numbers of given modalities, 1 to {len(names)}, or None. Received: sizes={sizes!r}"
+        )
     return [s for size in every if sizes is None or size in sizes for s in itertools.combinations(names, size)]
 
 
+def is_collection(sizes):
+    if isinstance(sizes, np.ndarray):
+        return sizes.ndim == 1 and len(sizes) > 0
+    return isinstance(sizes, list | tuple | set | range) and len(sizes) > 0
+
+
 def complete(model, inputs):
-    """The model's modalities among the inputs, all of which must be there, for all rows: {name: [N, E]}."""
-    if any(name not in inputs or FLAG + name in inputs for name in model.modalities):
+    """The model's modalities among the inputs, all of which must be there, for all rows: {name: [N, E]} or `Rows`."""
+    first = take(inputs, slice(0, 1)) if isinstance(inputs, Rows) else inputs
+    if not isinstance(first, dict) or any(name not in first or FLAG + name in first for name in model.modalities):
+        received = list(first) if isinstance(first, dict) else type(inputs).__name__
         raise ValueError(
             f"`inputs` must hold complete rows of all modalities {list(model.modalities)}, without flags. "
-            f"Received: {sorted(inputs)}"
+            f"Received: {received}"
         )
-    return {name: inputs[name] for name in model.modalities}
+    first = {name: first[name] for name in model.modalities}
+    check(first, model.event_shapes)
+    if isinstance(inputs, Rows):
+        first = Rows(len(inputs), lambda rows: {name: inputs.make(rows)[name] for name in model.modalities})
+    if not count_of(first):
+        raise ValueError("`inputs` must have one row or more. Received: none")
+    return first
+
+
+def count_of(inputs):
+    """The number of rows of arrays or `Rows`."""
+    return len(inputs) if isinstance(inputs, Rows) else len(next(iter(inputs.values())))
+
+
+def batches(inputs, batch_size):
+    """The slices of rows that cut arrays or `Rows` into batches."""
+    size = check_count("batch_size", batch_size)
+    return [slice(start, start + size) for start in range(0, count_of(inputs), size)]
 
 
 def encoded(model, inputs, batch_size):
     """Yields (rows, `Posterior`) of every batch of complete rows, `rows` a slice."""
     inputs = complete(model, inputs)
-    for start in range(0, len(next(iter(inputs.values()))), batch_size):
-        rows = slice(start, start + batch_size)
-        batch = {name: x[rows] for name, x in inputs.items()}
+    for rows in batches(inputs, batch_size):
+        batch = take(inputs, rows)
         model.check_rows(batch)
         yield rows, model.encode(batch)
 
 
 def every_subset(model, inputs, subsets, batch_size, progress=None):
     """Yields (rows, given, `Posterior` of the given) for every batch and, in each, every one of the `subsets`."""
-    rows = len(next(iter(complete(model, inputs).values())))
-    total = -(-rows // batch_size) * len(subsets)
+    total = len(batches(complete(model, inputs), batch_size)) * len(subsets)
     parts = ((batch, given) for batch in encoded(model, inputs, batch_size) for given in subsets)
     for (rows, batch), given in tracked(parts, total, progress):
         yield rows, given, batch.select(given)

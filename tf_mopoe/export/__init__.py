@@ -1,7 +1,7 @@
 """Ways out of Python: a SavedModel for TF Serving, .tflite encoders for devices, and what joins the devices' parts."""
 
-from tf_mopoe.export.fusion import fuse
+from tf_mopoe.export.fusion import fuse, usable_rows
 from tf_mopoe.export.saved_model import saved_model
 from tf_mopoe.export.tflite import tflite_encoders
 
-__all__ = ["fuse", "saved_model", "tflite_encoders"]
+__all__ = ["fuse", "saved_model", "tflite_encoders", "usable_rows"]

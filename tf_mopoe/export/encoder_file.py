@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mopoe.families import bounded, loc_and_scale
+from tf_mopoe.names import plain_name
 
 # The largest error of a converted file on a few rows, as a share of what the encoder gives there (both as roots of mean
 # squares). What passes may still be of little use with "int8": measure it (docs/edge.md).
@@ -22,7 +23,7 @@ def converted(encoder, name, shape, quantization, rows):
 
     Args:
         encoder: built `GaussianEncoder` of x [B, *shape].
-        name: the modality's; its input's in the file.
+        name: the modality's; the plain one is its input's in the file.
         quantization: see `tflite_encoders`.
         rows: float32 [N, *shape], for the ranges of "int8" and for the check; or None.
 
@@ -37,7 +38,7 @@ def converted(encoder, name, shape, quantization, rows):
     encoder = in_float32(encoder, shape)
     content = convert(encoder, name, shape, quantization, rows)
     x = np.random.default_rng(0).random((4, *shape), np.float32) if rows is None else rows[:32]
-    made = Interpreter(model_content=content).get_signature_runner("encode")(**{name: x})
+    made = Interpreter(model_content=content).get_signature_runner("encode")(**{plain_name(name): x})
     check(made, encoder(tf.constant(x), training=False), name, quantization)
     return content
 
@@ -68,7 +69,7 @@ def convert(encoder, name, shape, quantization, rows):
 
     archive = keras.export.ExportArchive()
     archive.track(encoder)
-    spec = tf.TensorSpec([None, *shape], tf.float32, name=name)
+    spec = tf.TensorSpec([None, *shape], tf.float32, name=plain_name(name))
     archive.add_endpoint("encode", encode, input_signature=[spec])
     with tempfile.TemporaryDirectory() as folder:
         archive.write_out(folder, verbose=False)
@@ -81,7 +82,7 @@ def convert(encoder, name, shape, quantization, rows):
             converter.target_spec.supported_types = [tf.float16]
         if quantization == "int8":
             converter.target_spec.supported_ops.insert(0, tf.lite.OpsSet.TFLITE_BUILTINS_INT8)
-            converter.representative_dataset = lambda: ({name: row[None]} for row in rows)
+            converter.representative_dataset = lambda: ({plain_name(name): row[None]} for row in rows)
         try:
             with warnings.catch_warnings():  # of the converter, that a part of its own is deprecated
                 warnings.filterwarnings("ignore", r"\s*Warning: tf.lite.Interpreter is deprecated", UserWarning)

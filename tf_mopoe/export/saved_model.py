@@ -4,23 +4,27 @@ import errno
 import os
 import pathlib
 import re
-import shutil
 import tempfile
 
 import keras
 import tensorflow as tf
 
-from tf_mopoe.checks import check_count
+from tf_mopoe.checks import check_count, check_path, is_integer
 from tf_mopoe.export import pruning, serving_files, warm_up
 from tf_mopoe.export.signatures import signatures
+from tf_mopoe.files import PART, held
+from tf_mopoe.not_finite import check_weights
 
 
 def saved_model(model, path, version=None, num_samples=64, name=None):
     """Writes `<path>/<version>/`, a SavedModel with warm-up requests, and beside it what TF Serving is started with.
 
-    All is written aside first and then renamed: no half of it is ever under that name. Beside the versions:
+    All is written aside first and then renamed: no half of it is ever under that name. What an export that was killed has
+    left aside, the next one removes, unless another one is at work. Beside the versions:
     models.config, batching_parameters.txt and monitoring.config, each only if it is not there yet (they are the user's to
     edit), and README.md, which tells how to serve and call this export.
+
+    A modality's name in inputs and outputs is its plain name (`tf_mopoe.names`): RNA_seq for "RNA-seq".
 
     Signatures. Every input and output has a leading batch axis, a row's outputs depend on that row alone, and every input
     has to be sent. A row's draws come from its `seed` (int32 [B, 2]); `[s, 0]` draws what the model's method of that name
@@ -39,8 +43,9 @@ def saved_model(model, path, version=None, num_samples=64, name=None):
     Laplace experts have no product: an export of several has no `encode`, and its `fuse` no `loc` and `scale`. Subsets that
     are drawn (`MixtureOfProducts`) are the same for every row in `joint_posterior`, of the row's seed in `log_likelihood`.
 
-    What a row does not have may hold anything, NaN included. A row that has nothing has the prior as its posterior, and
-    log-likelihood 0.
+    What a row does not have may hold anything, NaN included. In `fuse` an expert is absent, whatever its flag says, in the
+    rows whose loc is not finite or whose scale is not positive and finite: other clients' rows may be in the batch.
+    A row that has nothing has the prior as its posterior, and log-likelihood 0.
 
     Args:
         model: `MultimodalVAE`.
@@ -54,21 +59,25 @@ def saved_model(model, path, version=None, num_samples=64, name=None):
         `pathlib.Path` of the version's folder.
 
     Raises:
-        ValueError: if `path` is a file, `version` or `num_samples` is no positive integer, or a modality's name cannot be
-            that of an input.
+        ValueError: if `path` is a file, `version` or `num_samples` is no positive integer, or the model's weights are not
+            finite.
         FileExistsError: if that version is there already.
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(check_path("path", path))
     if path.exists() and not path.is_dir():
         raise ValueError(f"`path` must be a folder. Received: path={str(path)!r}, which is a file")
-    if version is not None and not is_positive(version):
+    if version is not None and not (is_integer(version, low=1) and version < 2**63):  # the server's int64
         raise ValueError(f"`version` must be a positive integer or None. Received: version={version!r}")
-    check_count("num_samples", num_samples)
+    if name is not None and not isinstance(name, str):
+        raise ValueError(f"`name` must be a string or None. Received: name={name!r}")
+    num_samples = check_count("num_samples", num_samples)
+    check_weights(model)
     endpoints = signatures(model, num_samples)
     path.mkdir(parents=True, exist_ok=True)
     check_free(path, version)
-    aside = pathlib.Path(tempfile.mkdtemp(prefix=".part-", dir=path))
-    try:
+    # In this folder, so that renaming is possible wherever it is mounted; a server looks at numbers only.
+    with held(path, shared=True), tempfile.TemporaryDirectory(prefix=PART, dir=path) as aside:
+        aside = pathlib.Path(aside)
         name = server_name(name or path.resolve().name)
         write(model, endpoints, name, aside / "model")
         files = serving_files.write(aside, name, model, num_samples, endpoints)
@@ -76,8 +85,6 @@ def saved_model(model, path, version=None, num_samples=64, name=None):
         for file in files:
             if file.name == "README.md" or not (path / file.name).exists():
                 os.replace(file, path / file.name)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return target
 
 
@@ -124,7 +131,3 @@ def check_free(path, version):
 def server_name(name):
     """The name in what a URL and a shell take as it is."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", name) or "model"
-
-
-def is_positive(number):
-    return isinstance(number, int) and not isinstance(number, bool) and number > 0

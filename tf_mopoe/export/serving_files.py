@@ -1,6 +1,7 @@
 """The files beside a model's versions: TF Serving's configuration, and how to call this model."""
 
 from tf_mopoe.inputs import FLAG
+from tf_mopoe.names import plain_names
 
 MAX_BATCH_SIZE = 128  # rows that the server joins into one batch
 
@@ -38,12 +39,13 @@ TF Serving itself, in that project's tests.
 
 In this folder:
 
-    docker run --rm -p 8500:8500 -p 8501:8501 -v "$PWD:/models/{name}" tensorflow/serving \\
+    docker run --rm -p 127.0.0.1:8500:8500 -p 127.0.0.1:8501:8501 -v "$PWD:/models/{name}:ro" tensorflow/serving \\
         --model_config_file=/models/{name}/models.config \\
         --monitoring_config_file=/models/{name}/monitoring.config \\
         --enable_batching --batching_parameters_file=/models/{name}/batching_parameters.txt
 
-gRPC is on port 8500, REST on 8501 (its figures for Prometheus at /monitoring/prometheus/metrics). The three files are
+gRPC is on port 8500, REST on 8501 (its figures for Prometheus at /monitoring/prometheus/metrics), for this machine alone:
+`-p 8500:8500` opens a port to every network, without encryption or passwords. The three files are
 yours to edit, a later export leaves them as they are. With batching a request may have {size} rows at most. New versions
 are served as soon as they are here.
 
@@ -172,7 +174,9 @@ def write(folder, name, model, num_samples, signatures):
 
 
 def readme(name, model, num_samples, signatures):
-    names, latent, layer = list(model.modalities), model.latent_dim, model.mixture
+    plain, latent, layer = plain_names(model.modalities), model.latent_dim, model.mixture
+    names = list(plain.values())
+    shapes = {plain[name]: shape for name, shape in model.event_shapes.items()}
     if layer.draws(model.modalities):
         size, components = (
             layer.num_components,
@@ -180,8 +184,11 @@ def readme(name, model, num_samples, signatures):
         )
     else:
         subsets = layer.available_subsets(model.modalities)
-        size, components = len(subsets), ", in order: " + ", ".join(f"({' and '.join(subset)})" for subset in subsets)
-    columns = [f'    "{n}": np.zeros({[2, *shape]}, np.float32),' for n, shape in model.event_shapes.items()]
+        size, components = (
+            len(subsets),
+            ", in order: " + ", ".join(f"({' and '.join(plain[name] for name in subset)})" for subset in subsets),
+        )
+    columns = [f'    "{n}": np.zeros({[2, *shape]}, np.float32),' for n, shape in shapes.items()]
     columns += [f'    "{FLAG}{n}": np.array({[n == names[0]] * 2}),' for n in names]
     parts = [(f"loc_{n}", "zeros") for n in names] + [(f"scale_{n}", "ones") for n in names]
     part_columns = [f'    "{part}": np.{fill}({[2, latent]}, np.float32),' for part, fill in parts]
@@ -198,7 +205,7 @@ def readme(name, model, num_samples, signatures):
         modalities=", ".join(names),
         size=MAX_BATCH_SIZE,
         table="\n".join(f"| {TABLE[n].format(**figures)} |" for n in TABLE if n in signatures),
-        rows=", ".join(f"`{n}` [{', '.join(['B', *map(str, shape)])}]" for n, shape in model.event_shapes.items()),
+        rows=", ".join(f"`{n}` [{', '.join(['B', *map(str, shape)])}]" for n, shape in shapes.items()),
         flags=", ".join(f"`{FLAG}{n}`" for n in names),
         components=components,
         first=names[0],

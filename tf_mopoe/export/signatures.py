@@ -1,15 +1,12 @@
 """The signatures of an export: the model's methods on flat, named tensors, each row computed independently."""
 
-import re
-
 import tensorflow as tf
 
 from tf_mopoe import inputs as reading
 from tf_mopoe.batch import Batch
+from tf_mopoe.names import plain_names
 from tf_mopoe.posteriors.posterior import Posterior, one_component
 from tf_mopoe.streams import RowStream
-
-TAKEN = ("seed", "loc", "scale")  # names of other inputs and outputs
 
 
 def signatures(model, num_samples):
@@ -24,17 +21,17 @@ def signatures(model, num_samples):
 
     Returns:
         {name: (function of flat tensors -> {name: tensor}, list of its inputs' `tf.TensorSpec`)}; the first is the default.
-
-    Raises:
-        ValueError: for a modality that cannot be the name of an input.
     """
-    check_names(model.modalities)
+    plain = plain_names(model.modalities)
     latent = [None, model.latent_dim]
-    values = [tf.TensorSpec([None, *shape], tf.float32, name=name) for name, shape in model.event_shapes.items()]
-    flags = [tf.TensorSpec([None], tf.bool, name=reading.FLAG + name) for name in model.modalities]
+    values = [tf.TensorSpec([None, *shape], tf.float32, name=plain[n]) for n, shape in model.event_shapes.items()]
+    flags = [tf.TensorSpec([None], tf.bool, name=reading.FLAG + plain[name]) for name in model.modalities]
     parts = [
-        tf.TensorSpec(latent, tf.float32, name=f"{part}_{name}") for part in TAKEN[1:] for name in model.modalities
+        tf.TensorSpec(latent, tf.float32, name=f"{part}_{plain[name]}")
+        for part in ("loc", "scale")
+        for name in model.modalities
     ]
+    keys = [*model.modalities, *(reading.FLAG + name for name in model.modalities)]
     seed = tf.TensorSpec([None, 2], tf.int32, name="seed")
     rows, experts = values + flags, parts + flags
     has_product = model.mixture.has_product(model.modalities)
@@ -45,29 +42,28 @@ def signatures(model, num_samples):
 
     def shaped(made):
         # A likelihood's mean may have lost a static size, such as one channel.
-        return {name: tf.ensure_shape(x, (None, *model.event_shapes[name])) for name, x in made.items()}
+        return {plain[name]: tf.ensure_shape(x, (None, *model.event_shapes[name])) for name, x in made.items()}
 
     def encode(*tensors):
-        return posterior(model.encode(named(rows, tensors)))
+        return posterior(model.encode(dict(zip(keys, tensors))))
 
     def joint_posterior(*tensors):  # subsets that are drawn are the same for every row
-        return model.encode(named(rows, tensors)).joint.parameters()
+        return model.encode(dict(zip(keys, tensors))).joint.parameters()
 
     def translate(*tensors):
-        return shaped(model.translate(named(rows, tensors[:-1]), seed=RowStream(tensors[-1])))
+        return shaped(model.translate(dict(zip(keys, tensors)), seed=RowStream(tensors[-1])))
 
     def generate(seed):
         return shaped(model.generate_rows(tf.shape(seed)[0], RowStream(seed)))
 
     def fuse(*tensors):
-        given = named(experts, tensors[:-1])
-        q = of_experts(model, given)
+        q = of_experts(model, tensors[:-1])
         z, private = model.sample_latents(q, RowStream(tensors[-1]))
         made = shaped(model.decode(z, private=private))
         return posterior(q) | made if has_product else made
 
     def log_likelihood(*tensors):
-        nats = model.log_likelihood(named(rows, tensors[:-1]), num_samples, RowStream(tensors[-1]))
+        nats = model.log_likelihood(dict(zip(keys, tensors)), num_samples, RowStream(tensors[-1]))
         return {"log_likelihood": nats}
 
     result = {
@@ -83,25 +79,21 @@ def signatures(model, num_samples):
     return {name: signature for name, signature in result.items() if name not in absent}
 
 
-def check_names(modalities):
-    for name in modalities:
-        if name in TAKEN or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
-            raise ValueError(
-                f"A modality's name must be letters, digits and underscores, a letter first, and none of "
-                f"{list(TAKEN)}, to be the name of an exported input. Received: {name!r}"
-            )
-
-
-def named(specs, tensors):
-    return {spec.name: tensor for spec, tensor in zip(specs, tensors)}
-
-
-def of_experts(model, given):
-    """The `Posterior` of loc_<name> and scale_<name> [B, D] and flags; the prior in rows that lack a modality."""
-    available = {name: given[reading.FLAG + name] for name in model.modalities}
-    experts = {}
-    for name in model.modalities:
+def of_experts(model, tensors):
+    """The `Posterior` of all loc, scale [B, D] and flags [B]; the prior in rows that lack a modality or a valid expert."""
+    count, experts, available = len(model.modalities), {}, {}
+    for name, loc, scale, flag in zip(model.modalities, *(tensors[i * count : (i + 1) * count] for i in range(3))):
+        available[name] = flag & valid(loc, scale)
         has = available[name][:, None]
-        loc, scale = tf.where(has, given[f"loc_{name}"], 0.0), tf.where(has, given[f"scale_{name}"], 1.0)
-        experts[name] = one_component(loc, scale, model.family, name)
+        experts[name] = one_component(tf.where(has, loc, 0.0), tf.where(has, scale, 1.0), model.family, name)
     return Posterior(model.mixture, Batch({}, available, frozenset()), experts, {})
+
+
+def valid(loc, scale):
+    """The rows in which an expert is one, [B]: loc finite, scale positive, and the numbers of its product finite.
+
+    A batch on a server has rows of several clients: a row that is wrong must not fail those of the others.
+    """
+    precision = tf.square(tf.math.reciprocal(scale))
+    finite = tf.math.is_finite(scale) & tf.math.is_finite(precision) & tf.math.is_finite(precision * loc)
+    return tf.reduce_all(finite & (scale > 0.0), axis=-1)

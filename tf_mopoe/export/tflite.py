@@ -1,27 +1,29 @@
 """Encoders as .tflite files, for devices that run LiteRT: they encode, a server fuses."""
 
 import json
-import os
 import pathlib
 
 import numpy as np
 
 import tf_mopoe
 from tf_mopoe import inputs as reading
+from tf_mopoe.checks import check_choice, check_path
 from tf_mopoe.export import encoder_file, fusion
-from tf_mopoe.export.signatures import check_names
 from tf_mopoe.families import Normal
+from tf_mopoe.files import held, write_aside
+from tf_mopoe.names import plain_name
+from tf_mopoe.not_finite import check_weights
 
 
 def tflite_encoders(model, path, quantization=None, representative=None):
     """Writes `<path>/<name>.tflite` of every modality's encoder, x [B, E] -> loc and scale [B, D], float32 all.
 
-    Each has one signature, "encode", with the modality's name as its input's, any number of rows B from 1, and only LiteRT's
-    built-in operations. Beside it <name>.json says what goes in and comes out; fusion.py is a copy of `fuse`, which needs
-    NumPy alone. (It does not serve a `JointEncoder`, which reads the data itself, nor Laplace experts, which have no
-    product: there "fusion" in the .json is null.) Private latent variables stay out of it. All are converted, and run on a
-    few rows against the encoder, before the first is written; each is written aside and renamed, and takes the place of one
-    that is there.
+    <name> is the modality's plain name (`tf_mopoe.names`): RNA_seq for "RNA-seq". Each file has one signature, "encode",
+    with that name as its input's, any number of rows B from 1, and only LiteRT's built-in operations. Beside it <name>.json
+    describes its input and outputs; fusion.py is a copy of `fuse` and `usable_rows`, which need NumPy alone. (`fuse` does
+    not serve a `JointEncoder`, which reads the data itself, nor Laplace experts, which have no product: there "fusion" in
+    the .json is null.) Private latent variables stay out of it. All are converted, and run on a few rows against the
+    encoder, before the first is written; each is written aside and renamed, and takes the place of one that is there.
 
     Args:
         model: `MultimodalVAE`.
@@ -37,28 +39,30 @@ def tflite_encoders(model, path, quantization=None, representative=None):
 
     Raises:
         ValueError: if `path` is a file, for an unknown `quantization`, `representative` rows that are missing or do not
-            fit the model, a modality's name that no input can have, or a network that cannot be converted (or not so).
+            fit the model, a network that cannot be converted (or not so), or weights that are not finite.
         ImportError: without ai-edge-litert.
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(check_path("path", path))
     if path.exists() and not path.is_dir():
         raise ValueError(f"`path` must be a folder. Received: path={str(path)!r}, which is a file")
-    if quantization not in encoder_file.TOLERANCES:
-        raise ValueError(
-            f'`quantization` must be None, "float16", "dynamic" or "int8". Received: quantization={quantization!r}'
-        )
-    check_names(model.modalities)
+    check_choice("quantization", quantization, tuple(encoder_file.TOLERANCES))
+    check_weights(model)
     rows = representative_rows(model, quantization, representative)
     files = {
         name: encoder_file.converted(encoder, name, model.event_shapes[name], quantization, rows.get(name))
         for name, encoder in model.encoders.items()
     }
+    contents = {f"{plain_name(name)}.tflite": content for name, content in files.items()}
+    for name in files:
+        contents[f"{plain_name(name)}.json"] = json.dumps(
+            card(model, name, quantization, rows.get(name)), indent=2
+        ).encode()
+    contents["fusion.py"] = pathlib.Path(fusion.__file__).read_bytes()
     path.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        replace(path / f"{name}.tflite", content)
-        replace(path / f"{name}.json", json.dumps(card(model, name, quantization, rows.get(name)), indent=2).encode())
-    replace(path / "fusion.py", pathlib.Path(fusion.__file__).read_bytes())
-    return {name: path / f"{name}.tflite" for name in files}
+    with held(path, shared=True):
+        for file, content in contents.items():
+            write_aside(path / file, lambda aside, content=content: aside.write_bytes(content))
+    return {name: path / f"{plain_name(name)}.tflite" for name in files}
 
 
 def representative_rows(model, quantization, representative):
@@ -69,7 +73,7 @@ def representative_rows(model, quantization, representative):
                 '`representative` must hold rows of every modality for quantization="int8". Received: None'
             )
         return {}
-    reading.check(representative, model.event_shapes)
+    reading.check(representative, model.event_shapes, argument="representative")
     reading.check_values(representative, model.event_shapes, every_row=False)
     rows = {}
     for name in (name for name in model.modalities if name in representative):
@@ -89,7 +93,7 @@ def card(model, name, quantization, rows):
         "modality": name,
         "signature": "encode",
         "input": {
-            "name": name,
+            "name": plain_name(name),
             "shape": [None, *model.event_shapes[name]],
             "dtype": "float32",
             "range": None if rows is None else [float(rows.min()), float(rows.max())],
@@ -101,12 +105,3 @@ def card(model, name, quantization, rows):
         "fusion": {"modalities": list(model.modalities), **layer.pooling.fusion()} if fuses else None,
         "tf_mopoe": tf_mopoe.__version__,
     }
-
-
-def replace(path, content):
-    aside = path.with_name(f".part-{path.name}")
-    try:
-        aside.write_bytes(content)
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)

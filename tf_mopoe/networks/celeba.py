@@ -9,6 +9,8 @@ and dropout, and no latent variables of a modality's own. With latent_dim 32 and
 import keras
 from keras import layers
 
+from tf_mopoe.checks import check_count
+
 IMAGE, TEXT = (64, 64, 3), (256, 71)
 
 
@@ -29,7 +31,7 @@ def image_decoder(latent_dim):
     """[B, D] -> [B, 64, 64, 3], unbounded."""
     return keras.Sequential(
         [
-            keras.Input((latent_dim,)),
+            keras.Input((check_count("latent_dim", latent_dim),)),
             layers.Dense(4 * 4 * 512, activation="relu"),
             layers.Reshape((4, 4, 512)),
             layers.Conv2DTranspose(256, 4, strides=2, padding="same", activation="relu"),
@@ -59,7 +61,7 @@ def text_decoder(latent_dim):
     """[B, D] -> logits [B, 256, 71]."""
     return keras.Sequential(
         [
-            keras.Input((latent_dim,)),
+            keras.Input((check_count("latent_dim", latent_dim),)),
             layers.Dense(4 * 256, activation="relu"),
             layers.Reshape((4, 256)),
             layers.Conv1DTranspose(256, 4, strides=2, padding="same", activation="relu"),

@@ -7,6 +7,8 @@ translations is how far the training gets, not how well a modality is read (BUIL
 import keras
 from keras import layers
 
+from tf_mopoe.checks import check_count
+
 IMAGE, SPEECH, WORD = (28, 28, 1), (32, 64, 1), (8, 27)
 
 
@@ -26,7 +28,7 @@ def image_decoder(latent_dim):
     """[B, D] -> [B, 28, 28, 1], between 0 and 1."""
     return keras.Sequential(
         [
-            keras.Input((latent_dim,)),
+            keras.Input((check_count("latent_dim", latent_dim),)),
             layers.Dense(320, activation="relu"),
             layers.Dense(320, activation="relu"),
             layers.Dense(784, activation="sigmoid"),
@@ -51,7 +53,7 @@ def speech_decoder(latent_dim):
     """[B, D] -> [B, 32, 64, 1], between 0 and 1."""
     return keras.Sequential(
         [
-            keras.Input((latent_dim,)),
+            keras.Input((check_count("latent_dim", latent_dim),)),
             layers.Dense(160, activation="relu"),
             layers.Dense(160, activation="relu"),
             layers.Dense(32 * 64, activation="sigmoid"),
@@ -76,7 +78,7 @@ def word_decoder(latent_dim):
     """[B, D] -> logits [B, 8, 27]."""
     return keras.Sequential(
         [
-            keras.Input((latent_dim,)),
+            keras.Input((check_count("latent_dim", latent_dim),)),
             layers.Dense(192, activation="relu"),
             layers.Dense(192, activation="relu"),
             layers.Dense(8 * 27),

@@ -2,6 +2,8 @@
 
 import keras
 
+from tf_mopoe.networks.mlp import dense_layers
+
 
 def joint_encoder(networks, hidden_units=(256,), activation="relu"):
     """Features of all modalities together: the networks' features side by side, then dense layers.
@@ -17,6 +19,6 @@ def joint_encoder(networks, hidden_units=(256,), activation="relu"):
     inputs = {name: keras.Input(network.input_shape[1:], name=name) for name, network in networks.items()}
     features = [keras.layers.Flatten()(network(inputs[name])) for name, network in networks.items()]
     x = keras.layers.Concatenate()(features) if len(features) > 1 else features[0]
-    for units in hidden_units:
-        x = keras.layers.Dense(units, activation=activation)(x)
+    for layer in dense_layers(hidden_units, activation):
+        x = layer(x)
     return keras.Model(inputs, x)

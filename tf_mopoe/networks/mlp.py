@@ -1,14 +1,27 @@
 """Plain multilayer perceptrons, for tables of numbers and as a first try for anything."""
 
+import math
+
 import keras
+
+from tf_mopoe.checks import check_count, is_integer
 
 
 def as_shape(shape):
     """A modality's shape as a tuple: an int is a row of that many numbers."""
-    shape = (shape,) if isinstance(shape, int) else tuple(shape)
-    if not shape or not all(isinstance(size, int) and size > 0 for size in shape):
+    try:
+        sizes = tuple(shape)
+    except TypeError:  # a number
+        sizes = (shape,)
+    if not sizes or not all(is_integer(size, low=1) for size in sizes):
         raise ValueError(f"`shape` must be a positive integer or a tuple of them. Received: {shape!r}")
-    return shape
+    return tuple(map(int, sizes))
+
+
+def dense_layers(hidden_units, activation):
+    if not isinstance(hidden_units, tuple | list):
+        raise ValueError(f"`hidden_units` must be a tuple of integers. Received: hidden_units={hidden_units!r}")
+    return [keras.layers.Dense(check_count("hidden_units", units), activation=activation) for units in hidden_units]
 
 
 def mlp_encoder(shape, hidden_units=(256, 256), activation="relu"):
@@ -22,7 +35,7 @@ def mlp_encoder(shape, hidden_units=(256, 256), activation="relu"):
     Returns:
         `keras.Sequential`: [B, *E] -> [B, hidden_units[-1]].
     """
-    layers = [keras.layers.Dense(units, activation=activation) for units in hidden_units]
+    layers = dense_layers(hidden_units, activation)
     return keras.Sequential([keras.Input(as_shape(shape)), keras.layers.Flatten(), *layers])
 
 
@@ -38,11 +51,14 @@ def mlp_decoder(shape, latent_dim, hidden_units=(256, 256), activation="relu"):
     Returns:
         `keras.Sequential`: [B, D] -> [B, *E].
     """
-    shape = as_shape(shape)
-    size = 1
-    for axis in shape:
-        size *= axis
-    layers = [keras.layers.Dense(units, activation=activation) for units in hidden_units]
+    shape, latent_dim = as_shape(shape), check_count("latent_dim", latent_dim)
+    size = math.prod(shape)
+    layers = dense_layers(hidden_units, activation)
     return keras.Sequential(
-        [keras.Input((latent_dim,)), *layers, keras.layers.Dense(size), keras.layers.Reshape(shape)]
+        [
+            keras.Input((latent_dim,)),
+            *layers,
+            keras.layers.Dense(size),
+            keras.layers.Reshape(shape),
+        ]
     )

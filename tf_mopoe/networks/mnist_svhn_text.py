@@ -7,6 +7,8 @@ A kernel of 4 at stride 2 with padding "same" is PyTorch's padding of 1.
 import keras
 from keras import layers
 
+from tf_mopoe.checks import check_count
+
 MNIST, SVHN, TEXT = (28, 28, 1), (32, 32, 3), (8, 71)
 
 
@@ -19,7 +21,7 @@ def mnist_decoder(latent_dim):
     """[B, D] -> [B, 28, 28, 1], between 0 and 1."""
     return keras.Sequential(
         [
-            keras.Input((latent_dim,)),
+            keras.Input((check_count("latent_dim", latent_dim),)),
             layers.Dense(400, activation="relu"),
             layers.Dense(784, activation="sigmoid"),
             layers.Reshape(MNIST),
@@ -44,7 +46,7 @@ def svhn_decoder(latent_dim):
     """[B, D] -> [B, 32, 32, 3], unbounded."""
     return keras.Sequential(
         [
-            keras.Input((latent_dim,)),
+            keras.Input((check_count("latent_dim", latent_dim),)),
             layers.Dense(128, activation="relu"),
             layers.Reshape((1, 1, 128)),
             layers.Conv2DTranspose(64, 4, activation="relu"),
@@ -71,7 +73,7 @@ def text_decoder(latent_dim):
     """[B, D] -> logits [B, 8, 71]."""
     return keras.Sequential(
         [
-            keras.Input((latent_dim,)),
+            keras.Input((check_count("latent_dim", latent_dim),)),
             layers.Dense(128),
             layers.Reshape((1, 128)),
             layers.Conv1DTranspose(128, 4, activation="relu"),

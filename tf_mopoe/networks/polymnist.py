@@ -6,6 +6,8 @@ The published layers pad by 1 on all sides, as PyTorch does. On even sizes "same
 import keras
 from keras import layers
 
+from tf_mopoe.checks import check_count
+
 VIEW = (28, 28, 3)
 
 
@@ -32,6 +34,7 @@ def encoder(filters=32, hidden_units=512):
         filters: of the first convolution; the second has twice, the third four times as many. Default: the published 32.
         hidden_units: of the dense layer. Default: the published 512.
     """
+    filters = check_count("filters", filters)
     return keras.Sequential(
         [
             keras.Input(VIEW),
@@ -42,16 +45,17 @@ def encoder(filters=32, hidden_units=512):
             layers.Conv2D(2 * filters, 3, strides=2, activation="relu"),  # 7x7
             layers.Conv2D(4 * filters, 3, strides=2, padding="same", activation="relu"),  # 4x4; odd: padded evenly
             layers.Flatten(),
-            layers.Dense(hidden_units, activation="relu"),
+            layers.Dense(check_count("hidden_units", hidden_units), activation="relu"),
         ]
     )
 
 
 def decoder(latent_dim, filters=32):
     """[B, D] -> [B, 28, 28, 3], unbounded. `filters`: of the last but one layer, as in `encoder`."""
+    filters = check_count("filters", filters)
     return keras.Sequential(
         [
-            keras.Input((latent_dim,)),
+            keras.Input((check_count("latent_dim", latent_dim),)),
             layers.Dense(4 * 4 * 4 * filters, activation="relu"),
             layers.Reshape((4, 4, 4 * filters)),
             layers.Conv2DTranspose(

@@ -3,7 +3,8 @@
 import keras
 import tensorflow as tf
 
-from tf_mopoe.checks import check_count, check_number
+from tf_mopoe.checks import check_count
+from tf_mopoe.hyperparameters import check_hyperparameter
 from tf_mopoe.mixture import ABSENT
 from tf_mopoe.objectives.terms import Objective
 from tf_mopoe.streams import shuffled
@@ -34,7 +35,7 @@ class Contrastive(Objective):
         if not isinstance(objective, Objective):
             raise ValueError(f"`objective` must be one of tf_mopoe.objectives. Received: objective={objective!r}")
         self.objective = objective
-        self.weight = check_number("weight", weight)
+        self.weight = check_hyperparameter("weight", weight)
         self.num_unrelated = check_count("num_unrelated", num_unrelated)
 
     @property
@@ -50,7 +51,8 @@ class Contrastive(Objective):
         order = tf.range(rows)
         contrasts, counts = 0.0, 0.0
         for name, available in q.available.items():
-            # N different shifts of the batch, none of them by nothing (but in a batch of N rows or fewer).
+            # N different shifts of the batch, none of them by nothing. A batch of N rows or fewer has not so many: the rest
+            # are shifts by nothing, which count as absent. (Padded, as XLA takes no index that may be out of range.)
             shifts = 1 + shuffled(tf.maximum(rows - 1, 0), stream.child(f"shifts/{name}"))
             shifts = tf.concat([shifts, tf.zeros([self.num_unrelated], tf.int32)], axis=0)
             logits = [-terms.loss]
@@ -58,7 +60,7 @@ class Contrastive(Objective):
                 moved = {name: tf.math.floormod(order + shifts[number], tf.maximum(rows, 1))}
                 own_stream = stream.child(f"unrelated/{name}/{number}")
                 unrelated = self.objective(q.take_rows(moved), p.take_rows(moved), own_stream)
-                there = (number + 1 < rows) & tf.gather(available, moved[name])
+                there = (shifts[number] > 0) & tf.gather(available, moved[name])
                 logits.append(tf.where(there, -unrelated.loss, ABSENT))
             related = available & (q.count > 1.0)
             cross_entropy = tf.reduce_logsumexp(tf.stack(logits), axis=0) - logits[0]

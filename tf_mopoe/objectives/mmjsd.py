@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from tf_mopoe import gaussian
+from tf_mopoe import gaussian, rounding
 from tf_mopoe.objectives.terms import (
     Objective,
     bound_terms,
@@ -47,10 +47,10 @@ class MMJSD(Objective):
         sample = joint.sample(stream)
         w = p.sample_private(q, sample, stream.child("private"))
         reconstruction = negate(p.log_prob(sample.z, w))
-        precision = joint.weights[..., None] / tf.square(scale)
+        precision = joint.weights[..., None] * tf.square(rounding.reciprocal(scale))
         total = tf.reduce_sum(precision, axis=1, keepdims=True)  # [B, 1, D]
         center = tf.reduce_sum(precision * loc, axis=1, keepdims=True) / total
-        divergence = joint.mean(gaussian.kl_between(loc, scale, center, gaussian.reciprocal_sqrt(total)))
+        divergence = joint.mean(gaussian.kl_between(loc, scale, center, rounding.rsqrt(total)))
         beta, private_kl = schedule_value(self.beta, q.step), p.private_kl(q, sample, w)
         loss = bound_terms(p, reconstruction, divergence, private_kl, beta).loss
         terms = bound_terms(p, reconstruction, joint.kl_to(p.prior, sample), private_kl, beta)

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from tf_mopoe import gaussian
-from tf_mopoe.checks import check_number
+from tf_mopoe.hyperparameters import check_hyperparameter
 from tf_mopoe.objectives.terms import (
     LossTerms,
     Objective,
@@ -37,7 +37,7 @@ class MVTCAE(Objective):
     extra_metrics = ("kl_to_experts",)
 
     def __init__(self, alpha=5.0 / 6.0, beta=1.0):
-        self.alpha = check_number("alpha", alpha, high=1.0)
+        self.alpha = check_hyperparameter("alpha", alpha, high=1.0)
         self.beta = check_beta(beta)
 
     def check(self, joint_posterior):

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from tf_mopoe.checks import check_number
+from tf_mopoe.hyperparameters import check_hyperparameter
 from tf_mopoe.objectives.terms import (
     Objective,
     bound_terms,
@@ -37,7 +37,7 @@ class TELBO(Objective):
 
     def __init__(self, beta=1.0, unimodal_weight=1.0):
         self.beta = check_beta(beta)
-        self.unimodal_weight = check_number("unimodal_weight", unimodal_weight)
+        self.unimodal_weight = check_hyperparameter("unimodal_weight", unimodal_weight)
 
     def check(self, joint_posterior):
         check_posterior(self, joint_posterior.reads_inputs, "JointEncoder(network, latent_dim)", joint_posterior)

@@ -1,12 +1,13 @@
 """What every objective returns, and what most of them compute."""
 
+import inspect
 from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
-from tf_mopoe.checks import check_number
 from tf_mopoe.families import Normal
+from tf_mopoe.hyperparameters import Live, as_number, check_hyperparameter
 
 Schedule = keras.optimizers.schedules.LearningRateSchedule
 
@@ -22,10 +23,11 @@ class LossTerms(NamedTuple):
     extra: dict = {}  # {metric: [B]}, terms of this objective besides
 
 
-class Objective:
+class Objective(Live):
     """An objective: a pure function of distributions, and the arguments it was made with.
 
-    A subclass sets the attributes that its constructor's arguments name, and has
+    A subclass sets the attributes that its constructor's arguments name. Those that are floats may be assigned during the
+    training, as in `model.objective.beta = 2.0` in a callback: the next step has the new value. It has
 
         __call__(q, p, stream) -> LossTerms
 
@@ -41,24 +43,32 @@ class Objective:
         """Raise a ValueError unless the model's joint posterior, a layer, suits this objective."""
 
     def get_config(self):
-        return {name: serialized(value) for name, value in vars(self).items()}
+        return {
+            name: keras.saving.serialize_keras_object(as_number(getattr(self, name)))
+            for name in arguments_of(type(self))
+        }
 
     @classmethod
     def from_config(cls, config):
-        return cls(**{name: deserialized(value) for name, value in config.items()})
+        return cls(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
 
 
-def serialized(value):
-    return keras.saving.serialize_keras_object(value) if isinstance(value, (Objective, Schedule)) else value
-
-
-def deserialized(value):
-    return keras.saving.deserialize_keras_object(value) if isinstance(value, dict) and "class_name" in value else value
+def arguments_of(cls):
+    """The names of a constructor's arguments, those included that it hands on as **kwargs."""
+    names = []
+    for parent in cls.__mro__:
+        if "__init__" not in vars(parent) or parent is object:
+            continue
+        parameters = [*inspect.signature(parent.__init__).parameters.values()][1:]
+        names += [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) and p.name not in names]
+        if not any(p.kind == p.VAR_KEYWORD for p in parameters):
+            break
+    return names
 
 
 def check_beta(beta, name="beta"):
-    """Validate a non-negative number, or a Keras schedule of the training step."""
-    return beta if isinstance(beta, Schedule) else check_number(name, beta)
+    """Validates a number, 0 or more (returned as a float), a scalar variable or a Keras schedule."""
+    return beta if isinstance(beta, Schedule) else check_hyperparameter(name, beta)
 
 
 def schedule_value(beta, step):

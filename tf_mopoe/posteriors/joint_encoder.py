@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from tf_mopoe.encoders import GaussianEncoder
 from tf_mopoe.families import Normal
+from tf_mopoe.freezing import hand_down
 from tf_mopoe.mixture import Mixture
 from tf_mopoe.network_losses import call_with_losses
 from tf_mopoe.pooling.product import Product
@@ -30,6 +31,7 @@ class JointEncoder(JointPosterior):
         self.encoder = GaussianEncoder(network, latent_dim)
         self.pooling = Product("none")
         self.bind(modalities)
+        hand_down(self)
 
     def check(self, modalities, family, latent_dim):
         if latent_dim is not None and self.encoder.latent_dim != latent_dim:

@@ -3,11 +3,12 @@
 import keras
 import tensorflow as tf
 
-from tf_mopoe import sampling
+from tf_mopoe import rounding, sampling
 from tf_mopoe import subsets as families_of_subsets
 from tf_mopoe.checks import check_count
 from tf_mopoe.experts import masked
 from tf_mopoe.families import Normal
+from tf_mopoe.freezing import hand_down
 from tf_mopoe.mixture import Mixture
 from tf_mopoe.pooling.pooling import Pooling
 from tf_mopoe.pooling.product import Product
@@ -72,6 +73,7 @@ class MixtureOfProducts(JointPosterior):
         self.max_components = check_count("max_components", max_components)
         self.num_components = check_count("num_components", num_components)
         self.bind(modalities)
+        hand_down(self)
 
     @property
     def prior_expert(self):
@@ -132,7 +134,7 @@ class MixtureOfProducts(JointPosterior):
         size = tf.constant([float(len(subset)) for subset in self.available_subsets(experts.names)])
         size = tf.where(weights > 0.0, size, -1.0)
         chosen = tf.cast((size == tf.reduce_max(size, axis=-1, keepdims=True)) & (weights > 0.0), tf.float32)
-        return joint.reweighted(chosen / tf.reduce_sum(chosen, axis=-1, keepdims=True))
+        return joint.reweighted(chosen * rounding.reciprocal(tf.reduce_sum(chosen, axis=-1, keepdims=True)))
 
     def draws(self, names):
         """Whether the subsets of these modalities are too many to be listed, so that some are drawn."""

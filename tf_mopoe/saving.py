@@ -1,0 +1,89 @@
+"""A model's config and its files: all that Keras needs to save and load a `MultimodalVAE`, and to copy it."""
+
+import json
+
+import numpy as np
+import tensorflow as tf
+
+from tf_mopoe import config_checks, freezing, sharing
+from tf_mopoe import inputs as reading
+from tf_mopoe.hyperparameters import as_number
+
+NAMES = "modalities"  # beside the model's weights in a file: whose they are, in order
+PARTS = ("encoders", "decoders", "joint_posterior", "objective", "prior", "private_prior")
+
+
+class Saved:
+    """How `MultimodalVAE` is saved by Keras; stands before `keras.Model` among its bases."""
+
+    def layer_parts(self):
+        """The constructor's arguments that are layers."""
+        parts = {
+            "encoders": {name: self.encoders[name] for name in self.modalities},
+            "decoders": {name: self.decoders[name] for name in self.modalities},
+            "joint_posterior": self.mixture,
+            "prior": self.prior,
+        }
+        return parts | ({"private_prior": dict(self.private_priors)} if self.private_priors else {})
+
+    def get_config(self):
+        return super().get_config() | {
+            **sharing.serialize(self.layer_parts() | {"objective": self.objective}),
+            "reconstruction_weights": self.weights_config(),
+            "private_beta": as_number(self.private_beta),
+            "private_source": self.private_source,
+            "private_temperature": self.private_temperature,
+            "seed": self.seed,
+            "frozen": freezing.frozen(self),
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        frozen = config.pop("frozen", None)
+        parts = {name: config.pop(name) for name in ("shared", *PARTS) if name in config}
+        with sharing.loading():
+            model = cls(**sharing.deserialize(parts, custom_objects), **config)
+        if frozen is not None:  # files of earlier versions do not say
+            freezing.freeze(model, frozen)
+        return model
+
+    def save(self, filepath, *args, **kwargs):
+        """As `keras.Model.save`, with a warning of classes that are not registered, without which no file is read."""
+        config_checks.warn_of_unregistered(self, self.layer_parts() | {"objective": self.objective})
+        super().save(filepath, *args, **kwargs)
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        store[NAMES] = np.frombuffer(json.dumps(list(self.encoders)).encode(), np.uint8)
+
+    def load_own_variables(self, store):
+        store = {key: store[key] for key in list(store.keys())}
+        # Earlier versions do not say; theirs are in the order of the constructor's argument.
+        found = json.loads(np.asarray(store.pop(NAMES)).tobytes()) if NAMES in store else list(self.modalities)
+        if found != list(self.encoders):
+            raise ValueError(f"The file must have weights of the modalities {list(self.encoders)}. Received: {found}")
+        if store:  # a file of version 0.1 does not have the step
+            super().load_own_variables(store)
+
+    def quantize(self, *args, **kwargs):
+        """Raises a ValueError: what there is instead is `tf_mopoe.export.tflite_encoders`, and each network's own method."""
+        raise ValueError(
+            "`quantize` is not there for the whole model, whose heads stay in float32. For encoders of 8 bits: "
+            'tf_mopoe.export.tflite_encoders(model, path, quantization="int8", representative=rows); for one network: '
+            'model.encoders[name].network.quantize("int8"), which is saved and loaded as usual'
+        )
+
+    def export(self, *args, **kwargs):
+        """Raises a ValueError: what there is instead is `tf_mopoe.export`."""
+        raise ValueError(
+            "`export` is not there for this model, which has several signatures. For TF Serving: "
+            "tf_mopoe.export.saved_model(model, path); for LiteRT: tf_mopoe.export.tflite_encoders(model, path)"
+        )
+
+    @property
+    def _default_save_signature(self):
+        """What `tf.saved_model.save(model, path)` writes as "serving_default": what `predict` gives, of rows and flags."""
+        specs = {name: tf.TensorSpec([None, *shape], tf.float32, name) for name, shape in self.event_shapes.items()}
+        flags = {reading.FLAG + name: tf.TensorSpec([None], tf.bool, reading.FLAG + name) for name in specs}
+        return tf.function(lambda rows: self(rows), input_signature=[specs | flags])
