@@ -1,7 +1,7 @@
-"""What a model drew, recorded where its decoders get it: the loops of the tests are given these z and w.
+"""What a model drew, recorded where its decoders are asked for: the loops of the tests are given these z and w.
 
 How the library splits its seeds is no claim of any test. That what it draws has the right distribution is one:
-`assert_drawn_from`.
+`assert_drawn_from`. (A decoder's network sees only the rows that have its modality; here are z and w of all rows.)
 """
 
 import contextlib
@@ -9,35 +9,61 @@ import contextlib
 import numpy as np
 from scipy import special
 
+from tf_mopoe.generative import Generative
+
 
 @contextlib.contextmanager
 def recorded(model):
-    """Yields {name: [what the decoder's network got at each call, [N, D + P]]}, filled while the scope lasts; eager only."""
+    """Yields {name: [what the modality was to be decoded from at each call, [N, D + P]]}, filled while the scope lasts.
+
+    Eager only; leading axes, such as that of several samples, are one with that of the rows.
+    """
     got = {name: [] for name in model.decoders}
-    networks = {name: decoder.network for name, decoder in model.decoders.items()}
-    for name, network in networks.items():
-
-        def call(z, *args, name=name, original=network.call, **kwargs):
-            got[name].append(np.array(z))
-            return original(z, *args, **kwargs)
-
-        network.call = call
-    try:
+    with on_decoding(model, lambda name, latents: got[name].append(latents)):
         yield got
+
+
+@contextlib.contextmanager
+def on_decoding(model, function):
+    """A scope in which function(name, latents [N, D + P]) is called each time that a modality is decoded."""
+    methods = {name: getattr(Generative, name) for name in ("log_prob_of", "decode")}
+
+    def add(p, name, z, w):
+        if p.decoders[name] is model.decoders[name]:
+            if w is None and name in p.private_priors:
+                w = p.mean_private(None, z)[name]
+            latents = np.concatenate([z] if w is None else [z, w], axis=-1)
+            function(name, latents.reshape(-1, latents.shape[-1]))
+
+    def log_prob_of(self, name, z, w, frozen):
+        add(self, name, z, w)
+        return methods["log_prob_of"](self, name, z, w, frozen)
+
+    def decode(self, name, z, w=None):
+        add(self, name, z, w)
+        return methods["decode"](self, name, z, w)
+
+    Generative.log_prob_of, Generative.decode = log_prob_of, decode
+    try:
+        yield
     finally:
-        for network in networks.values():
-            del network.call  # the class's own again
+        for name, method in methods.items():
+            setattr(Generative, name, method)
 
 
 def decoded(model, function):
-    """The function's result, and the shared z [N, D] of each time that the decoders were called."""
-    with recorded(model) as got:
+    """The function's result, and the shared z [N, D] of each time that modalities were decoded from one z."""
+    calls = []
+    with on_decoding(model, lambda *call: calls.append(call)):
         result = function()
-    calls = [[z[:, : model.latent_dim] for z in own] for own in got.values() if own]
-    for own in calls[1:]:
-        for z, same in zip(own, calls[0], strict=True):
-            np.testing.assert_array_equal(z, same)
-    return result, calls[0]
+    drawn, names = [], set()
+    for name, latents in calls:
+        z = latents[:, : model.latent_dim]
+        if not drawn or name in names or not np.array_equal(z, drawn[-1]):
+            drawn.append(z)
+            names = set()
+        names.add(name)
+    return result, drawn
 
 
 def assert_drawn_from(z, weights, loc, scale, density="normal"):
@@ -80,6 +106,6 @@ def assert_translates_from(model, inputs, given, z):
     some = {name: inputs[name] for name in given}
     parts = [model.subset_posterior(some)]
     if model.mixture.subsets == "unimodal":
-        parts = list(model.encode(some).experts.values())
+        parts = [q.component(0) for q in model.encode(some).experts.values()]
     loc, scale = (np.stack(part, axis=1) for part in zip(*((q.loc, q.stddev()) for q in parts)))
     assert_drawn_from(z, np.full(len(parts), 1.0 / len(parts)), loc, scale)

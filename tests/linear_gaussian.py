@@ -15,10 +15,13 @@ class Linear(keras.layers.Layer):
 
     def __init__(self, matrix, **kwargs):
         super().__init__(**kwargs)
-        self.matrix = matrix
+        self.matrix = np.asarray(matrix, np.float32)
 
     def call(self, x):
         return keras.ops.matmul(x, keras.ops.convert_to_tensor(self.matrix))
+
+    def get_config(self):
+        return super().get_config() | {"matrix": self.matrix.tolist()}
 
 
 def linear_gaussian(sizes=None, rows=20, seed=0, perfect=False, **kwargs):

@@ -10,6 +10,10 @@ import numpy as np
 import reference
 import small
 
+from tf_mopoe import priors
+from tf_mopoe.generative import Generative
+from tf_mopoe.hyperparameters import Hyperparameter
+
 LOG_LIKELIHOOD = {
     "image": lambda x, out: reference.laplace_log_density(x, out, 1.0),
     "word": reference.categorical_log_likelihood,
@@ -77,6 +81,15 @@ class Batch:
 
     def rows(self, loss):
         return np.array([loss(row) for row in range(self.count)])
+
+
+def generative(log_likelihood, latent_dim):
+    """p, with p(z) = N(0, I) and, in place of decoders, log p(x | z) [..., B] of one modality "x" as a function of z."""
+    prior = priors.Standard()
+    prior.build_for(latent_dim)
+    p = Generative({}, prior, {}, {}, {"x": Hyperparameter(1.0)})
+    p.log_prob = lambda z, w=None, names=None, frozen=False: {"x": log_likelihood(z)}
+    return p
 
 
 def kl_to_prior(part):

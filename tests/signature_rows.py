@@ -22,13 +22,13 @@ def requests(model, rows):
     """{signature: {input: array}}. The parts to fuse are NaN, scale 0 too, where a row has nothing."""
     count = len(rows[model.modalities[0]])
     seed = {"seed": np.stack([np.arange(count) + 3, np.zeros(count)], axis=1).astype(np.int32)}
-    experts, available, *_ = model.encode(rows)
+    q = model.encode(rows)
     parts = {f"has_{name}": rows[f"has_{name}"] for name in model.modalities}
-    for name, expert in experts.items():
-        has = available[name].numpy()[:, None]
-        parts[f"loc_{name}"] = np.where(has, expert.loc, np.float32(np.nan))
+    for name, expert in q.experts.items():
+        has = q.available[name].numpy()[:, None]
+        parts[f"loc_{name}"] = np.where(has, expert.loc[:, 0], np.float32(np.nan))
         absent = np.where(np.arange(count) % 2, np.float32(np.nan), np.float32(0.0))[:, None]
-        parts[f"scale_{name}"] = np.where(has, expert.stddev(), absent)
+        parts[f"scale_{name}"] = np.where(has, expert.scale[:, 0], absent)
     return {
         "translate": rows | seed,
         "serving_default": rows | seed,
@@ -52,9 +52,7 @@ def expected(model, rows):
         "translate": translated,
         "serving_default": translated,
         "encode": encoded,
-        "joint_posterior": {
-            key: value.numpy() for key, value in model.mixture.components(*model.encode(rows)[:3]).parameters().items()
-        },
+        "joint_posterior": {key: value.numpy() for key, value in model.encode(rows).joint.parameters().items()},
         "generate": joined([model.generate(1, seed=draw) for draw in draws]),
         "fuse": encoded | translated,
         "log_likelihood": {"log_likelihood": np.concatenate(nats)},

@@ -32,17 +32,18 @@ def test_it_is_the_loops_mean_over_the_pairs_that_a_row_has():
     for encoder in model.encoders.values():
         encoder.loc_head.bias.assign(np.random.default_rng(1).normal(size=4))
     conflict = expert_conflict(model, inputs, batch_size=8)
-    experts, available, *_ = model.encode(inputs)
+    q = model.encode(inputs)
     grid = np.linspace(-12.0, 12.0, 4001)
     for row in range(20):
-        names = [name for name in model.modalities if available[name][row]]
+        names = [name for name in model.modalities if q.available[name][row]]
         values = []
         for a, b in itertools.combinations(names, 2):
             value = 0.0
             for d in range(4):  # the integral, by sums over a grid
                 density = np.sqrt(2 * np.pi) * np.exp(0.5 * grid**2)  # 1 / p(z)
                 for name in (a, b):
-                    loc, scale = float(experts[name].loc[row, d]), min(float(experts[name].stddev()[row, d]), 1.0)
+                    expert = q.expert(name)
+                    loc, scale = float(expert.loc[row, 0, d]), min(float(expert.scale[row, 0, d]), 1.0)
                     density *= np.exp(-0.5 * ((grid - loc) / scale) ** 2) / (np.sqrt(2 * np.pi) * scale)
                 value -= np.log(np.sum(density) * (grid[1] - grid[0]))
             values.append(value)

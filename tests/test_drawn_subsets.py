@@ -13,12 +13,15 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import tf_mopoe as mopoe
-from tf_mopoe import evaluation, experts, export, sampling
+from tf_mopoe import evaluation, export, gaussian, sampling
 from tf_mopoe.families import Normal
 from tf_mopoe.mixture import Mixture, Products
+from tf_mopoe.posteriors.joint_posterior import Seeded
+from tf_mopoe.streams import as_stream
 
 PATTERNS = np.array([[1, 1, 1, 1], [1, 0, 1, 1], [0, 1, 0, 1], [0, 0, 1, 0]], bool)  # 4, 3, 2 and 1 of four modalities
 SEED = tf.constant([3, 4])
+STREAM = as_stream(SEED)
 
 
 def codes(membership):
@@ -32,7 +35,7 @@ def codes(membership):
 @pytest.mark.parametrize("num_subsets", [1, 6, 40])
 def test_all_subsets_of_what_a_row_has_are_equally_likely(num_subsets):
     rows = 3000
-    drawn = codes(sampling.subsets(tf.repeat(PATTERNS, rows, axis=0), num_subsets, SEED))
+    drawn = codes(sampling.subsets(tf.repeat(PATTERNS, rows, axis=0), num_subsets, STREAM))
     for has, found in zip(codes(PATTERNS), drawn.reshape(4, rows, num_subsets)):
         subsets = [code for code in range(1, 16) if code & has == code]
         share = np.stack([np.mean(found == code, axis=1) for code in subsets])  # [subsets, rows]; rows are independent
@@ -42,7 +45,7 @@ def test_all_subsets_of_what_a_row_has_are_equally_likely(num_subsets):
 
 
 def test_sizes_are_stratified():
-    sizes = np.sum(sampling.subsets(tf.repeat(PATTERNS, 50, axis=0), 24, SEED), axis=-1).reshape(4, 50, 24)
+    sizes = np.sum(sampling.subsets(tf.repeat(PATTERNS, 50, axis=0), 24, STREAM), axis=-1).reshape(4, 50, 24)
     for pattern, found in zip(PATTERNS, sizes):
         for size, probability in enumerate(np.diff(sampling.size_cdf(4)[pattern.sum()], prepend=0.0), start=1):
             assert np.all(np.abs(np.sum(found == size, axis=1) - 24 * probability) < 1.0 + 1e-6)
@@ -51,14 +54,14 @@ def test_sizes_are_stratified():
 
 def test_the_seed_decides_and_without_one_all_rows_draw_the_same():
     available = tf.repeat(PATTERNS, 3, axis=0)
-    first = sampling.subsets(available, 10, SEED).numpy()
-    np.testing.assert_array_equal(sampling.subsets(available, 10, SEED), first)
-    assert np.any(sampling.subsets(available, 10, tf.constant([3, 5])) != first)
+    first = sampling.subsets(available, 10, STREAM).numpy()
+    np.testing.assert_array_equal(sampling.subsets(available, 10, STREAM), first)
+    assert np.any(sampling.subsets(available, 10, as_stream(tf.constant([3, 5]))) != first)
     assert np.any(first[0] != first[1])  # a row's draws are its own
     plain = sampling.subsets(available, 10).numpy().reshape(4, 3, 10, 4)
     np.testing.assert_array_equal(plain[:, 1:], plain[:, :-1])
     np.testing.assert_array_equal(sampling.subsets(available[4:5], 10)[0], plain[1, 0])
-    np.testing.assert_array_equal(sampling.subsets(np.zeros([2, 4], bool), 10, SEED), 0.0)  # a row with nothing
+    np.testing.assert_array_equal(sampling.subsets(np.zeros([2, 4], bool), 10, STREAM), 0.0)  # a row with nothing
 
 
 def test_subsets_do_not_come_from_the_numbers_that_z_comes_from():
@@ -150,13 +153,13 @@ def test_products_equal_plain_components_with_their_gradients(per_row):
         return [
             components.loc,
             components.scale,
-            components.kl_to_prior(),
-            components.mean_kl_to_prior(),
+            components.mean_kl_to_standard(),
             components.log_prob(z),
-            components.samples(7, SEED),
-            components.sample(SEED),
-            *components.chosen(tf.cast(index[1], tf.int32)),
-            *components.chosen(tf.cast(index[2], tf.int32)),
+            components.component_log_probs(z),
+            components.sample(STREAM, 7).z,
+            components.sample(STREAM).z,
+            *components.gather(tf.cast(index[1], tf.int32)),
+            *components.gather(tf.cast(index[2], tf.int32)),
         ]
 
     results = []
@@ -164,8 +167,10 @@ def test_products_equal_plain_components_with_their_gradients(per_row):
         with tf.GradientTape(persistent=True) as tape:
             tape.watch([loc, scale])
             if lazy:
-                power = experts.or_empty(prior, membership, available)
-                made = Products(weights, *experts.natural(loc, scale, available), membership, power)
+                power = gaussian.prior_power_or_one(prior, membership, available)
+                made = Products(
+                    weights, *gaussian.natural_parameters(loc, scale, available), membership, power, tables.names(4)
+                )
             else:
                 made = Mixture(weights, *gaussian.products_of_experts(loc, scale, available, membership, prior))
             values = outputs(made)
@@ -183,12 +188,12 @@ def test_the_mean_kl_of_products_has_the_value_and_gradient_of_the_kl(own, count
     rng = np.random.default_rng(2)
     precision, weighted = tf.constant(np.exp(rng.normal(size=(4, 3, 2)))), tf.constant(rng.normal(size=(4, 3, 2)))
     membership = tf.constant(rng.integers(0, 2, (4, count, 3) if own else (count, 3)), tf.float64)
-    prior = experts.or_empty(tf.zeros([count], tf.float64), membership, np.ones((4, 3), bool))
+    prior = gaussian.prior_power_or_one(tf.zeros([count], tf.float64), membership, np.ones((4, 3), bool))
     weights = tf.nn.softmax(tf.constant(rng.normal(size=(4, count))))
 
     def plain(precision, weighted, membership, prior, weights):
-        total, weighted = experts.sums(precision, weighted, membership, prior)
-        return tf.reduce_sum(weights * Normal.kl_to_prior(weighted / total, tf.math.rsqrt(total)), axis=-1)
+        total, weighted = gaussian.sums_over_members(precision, weighted, membership, prior)
+        return tf.reduce_sum(weights * Normal.kl_to_standard(weighted / total, tf.math.rsqrt(total)), axis=-1)
 
     upstream, found = tf.constant(rng.normal(size=4)), []
     for mean_kl in (gaussian.mean_kl_of_products, plain):
@@ -199,7 +204,7 @@ def test_the_mean_kl_of_products_has_the_value_and_gradient_of_the_kl(own, count
         found.append([kl, *tape.gradient(kl, sources, output_gradients=upstream)])
     for fast, slow in zip(*found):
         np.testing.assert_allclose(fast, slow, rtol=1e-10, atol=1e-12)  # float64
-    total, weighted = (x[1] for x in experts.sums(precision, weighted, membership, prior))
+    total, weighted = (x[1] for x in gaussian.sums_over_members(precision, weighted, membership, prior))
     exact = [reference.kl_to_standard_normal(w / t, t**-0.5) for t, w in zip(total.numpy(), weighted.numpy())]
     np.testing.assert_allclose(found[0][0][1], np.sum(weights[1] * exact))
 
@@ -216,8 +221,8 @@ def test_no_tensor_outgrows_the_drawn_subsets():
 
         @tf.function
         def kl_and_z():
-            components = layer.components(q, seed=SEED)  # noqa: B023
-            return components.mean_kl_to_prior(), components.sample(SEED)
+            components = layer.joint(layer.stack(q, None), Seeded(SEED))  # noqa: B023
+            return components.mean_kl_to_standard(), components.sample(STREAM).z
 
         shapes = [out.shape for op in kl_and_z.get_concrete_function().graph.get_operations() for out in op.outputs]
         assert all(shape.is_fully_defined() for shape in shapes if shape.rank and shape.rank > 2)
@@ -251,7 +256,7 @@ def test_64_modalities_are_inferred_from(sixty_four):
     )
     encoded = model.encode(some).experts
     product = reference.product(
-        [p.loc[1].numpy() for p in encoded.values()], [p.stddev()[1].numpy() for p in encoded.values()], False
+        [p.loc[1, 0].numpy() for p in encoded.values()], [p.scale[1, 0].numpy() for p in encoded.values()], False
     )
     np.testing.assert_allclose(model.subset_posterior(some).loc[1], product[0], rtol=1e-4)
     np.testing.assert_allclose(model.subset_posterior(some).stddev()[1], product[1], rtol=1e-5)
@@ -283,7 +288,7 @@ def test_an_export_of_many_modalities_draws_too(tmp_path):
         for rows in (slice(0, 1), slice(1, 6), [4, 0, 4]):
             for key, value in call(name, values, rows).items():
                 np.testing.assert_allclose(value, whole[name][key][rows], rtol=1e-5, atol=1e-6)
-    components = model.mixture.components(*model.encode(inputs)[:3])
+    components = model.encode(inputs).joint
     for key, value in components.parameters().items():
         np.testing.assert_allclose(whole["joint_posterior"][key], value, rtol=1e-5, atol=1e-6)
     for row in range(6):

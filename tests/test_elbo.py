@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import draws
 import numpy as np
+import objective_reference as loops
 import pytest
 import reference
 import small
@@ -11,6 +12,7 @@ import tensorflow as tf
 
 import tf_mopoe as mopoe
 from tf_mopoe.mixture import Mixture
+from tf_mopoe.streams import as_stream
 
 SEED = tf.constant([3, 4])
 METHODS = {"mopoe": ("powerset", "full"), "mvae": ("full", "all"), "mmvae": ("unimodal", "none")}
@@ -25,8 +27,11 @@ def bound_and_z(model, inputs):
 def expected_terms(model, inputs, z, family, prior):
     """{name: -log p(x | z)}, both KLs, per row: experts and decoder outputs from Keras, the rest in loops."""
     names = list(model.modalities)
-    experts, available, x, _ = model.encode(inputs)
-    pairs = {name: (q.mean().numpy().astype(float), q.stddev().numpy().astype(float)) for name, q in experts.items()}
+    batch, experts = model.encode(inputs).batch, model.encode(inputs).experts
+    available, x = batch.available, batch.x
+    pairs = {
+        name: (q.loc[:, 0].numpy().astype(float), q.scale[:, 0].numpy().astype(float)) for name, q in experts.items()
+    }
     subsets = {"powerset": reference.powerset(names), "unimodal": [(n,) for n in names], "full": [tuple(names)]}
     density = {
         "image": lambda x, out: reference.laplace_log_density(x, out, 1.0),
@@ -72,11 +77,11 @@ def test_every_term_equals_the_loop(method, missing):
 def test_full_is_mvaes_joint_bound():
     model = small.model(joint_posterior="mvae")
     inputs = small.rows(6)
-    experts, available, *_ = model.encode(inputs)
-    loc = model.mixture.components(experts, available).loc
+    q = model.encode(inputs)
+    loc = q.joint.loc
     assert loc.shape == (6, 1, 4)
     for row in range(6):
-        pairs = [(q.mean()[row], q.stddev()[row]) for q in experts.values()]
+        pairs = [(expert.loc[row, 0], expert.scale[row, 0]) for expert in q.experts.values()]
         expected = reference.product([m for m, _ in pairs], [s for _, s in pairs], with_prior=True)
         np.testing.assert_allclose(loc[row, 0], expected[0], rtol=1e-5, atol=1e-6)
         kl = reference.kl_to_standard_normal(*expected)
@@ -87,7 +92,7 @@ def test_unimodal_is_mmvaes_bound_with_one_sample():
     """Shi et al. 2019, eq. (3) with K = 1: log p(X, z) - log of the average of the unimodal posteriors, at z."""
     model = small.model(joint_posterior="mmvae", objective=mopoe.objectives.ELBO(kl="mixture"))
     inputs = small.rows(6)
-    experts = model.encode(inputs)[0]
+    experts = model.encode(inputs).experts
     bound, z = bound_and_z(model, inputs)
     average = np.mean([np.exp(q.log_prob(z).numpy().astype(float)) for q in experts.values()], axis=0)
     joint = sum(model.decoders[name](z).log_prob(inputs[name]).numpy().astype(float) for name in inputs)
@@ -122,8 +127,8 @@ def test_the_mixtures_own_kl_is_at_most_the_averaged_one():
     components = Mixture(tf.fill([4000, 7], 1 / 7), loc, scale)
     kls = {}
     for kl in ("components", "mixture"):
-        q = SimpleNamespace(components=components, step=0)
-        terms = mopoe.objectives.ELBO(kl=kl)(q, lambda z: {"x": tf.zeros(4000)}, {"x": 1.0}, SEED)
+        q = SimpleNamespace(joint=components, step=0)
+        terms = mopoe.objectives.ELBO(kl=kl)(q, loops.generative(lambda z: tf.zeros(4000), 4), as_stream(SEED))
         kls[kl] = terms.kl.numpy()
     error = kls["mixture"].std() / np.sqrt(4000)
     assert kls["mixture"].mean() < kls["components"].mean() + 5 * error

@@ -6,7 +6,7 @@ import reference
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tf_mopoe import subsets
+from tf_mopoe import gaussian, subsets
 from tf_mopoe.families import Normal
 from tf_mopoe.mixture import Mixture
 
@@ -82,7 +82,7 @@ def test_scales_from_1e_minus_6_to_1e6_give_finite_values_and_gradients():
         locs, scales = gaussian.products_of_experts(
             loc, scale, np.ones((1, 13), bool), membership, np.zeros(len(family), "f")
         )
-        kl = Normal.kl_to_prior(locs, scales)
+        kl = Normal.kl_to_standard(locs, scales)
         density = Mixture(weights, locs, scales).log_prob(tf.constant([[0.3]]))
     for value in (locs, scales, kl, density):
         assert np.all(np.isfinite(value))
@@ -95,7 +95,7 @@ def test_scales_from_1e_minus_6_to_1e6_give_finite_values_and_gradients():
 
 def test_kl_equals_tfp_and_the_loop():
     loc, scale = random_experts()
-    kl = Normal.kl_to_prior(loc, scale)
+    kl = Normal.kl_to_standard(loc, scale)
     q = tfd.MultivariateNormalDiag(loc, scale)
     p = tfd.MultivariateNormalDiag(tf.zeros(4), tf.ones(4))
     np.testing.assert_allclose(kl, tfd.kl_divergence(q, p), rtol=1e-5)

@@ -45,7 +45,7 @@ def finite(tree):
 
 
 METHODS = {
-    "encode": lambda x: [q.mean() for q in model().encode(x).experts.values()],
+    "encode": lambda x: [expert.loc for expert in model().encode(x).experts.values()],
     "joint_posterior": lambda x: model().joint_posterior(x, seed=1).mean(),
     "subset_posterior": lambda x: model().subset_posterior(x).mean(),
     "translate": lambda x: model().translate(x, seed=1),

@@ -5,12 +5,14 @@ from types import SimpleNamespace
 
 import linear_gaussian
 import numpy as np
+import objective_reference as loops
 import pytest
 import reference
 import tensorflow as tf
 
 from tf_mopoe import objectives
 from tf_mopoe.mixture import Mixture
+from tf_mopoe.streams import as_stream
 
 SEED = tf.constant([3, 4])
 TARGET, NOISE = np.array([1.0, -0.5]), 0.3  # p(x | z) ~ exp(-|z - TARGET|^2 / (2 * NOISE^2))
@@ -34,12 +36,12 @@ def gradients(objective, loc, scale, rows, seed, target=None, drawn=None):
     def log_likelihood(z):
         if drawn is not None:
             drawn.append(z.numpy())
-        return {"x": -0.5 * tf.reduce_sum(((z - target) / NOISE) ** 2, axis=-1)}
+        return -0.5 * tf.reduce_sum(((z - target) / NOISE) ** 2, axis=-1)
 
     with tf.GradientTape() as tape:
         tape.watch([*every, target])
-        q = SimpleNamespace(components=Mixture(tf.fill([rows, len(loc)], 1.0 / len(loc)), *every), step=0)
-        loss = objective(q, log_likelihood, {"x": 1.0}, seed).loss
+        q = SimpleNamespace(joint=Mixture(tf.fill([rows, len(loc)], 1.0 / len(loc)), *every), step=0)
+        loss = objective(q, loops.generative(log_likelihood, 2), as_stream(seed)).loss
     *encoder, decoder = tape.gradient(loss, [*every, target])
     return np.concatenate([g.numpy().reshape(rows, -1) for g in encoder], axis=1).astype(float), decoder.numpy()
 

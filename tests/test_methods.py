@@ -1,4 +1,4 @@
-"""Every method that the trainer names, on real rows of digits, and what tells the methods apart."""
+"""Every method that the trainer names, on real rows of digits; every preset, on tiny ones."""
 
 import pathlib
 import re
@@ -6,9 +6,12 @@ import re
 import keras
 import numpy as np
 import pytest
+import small
+import tables
 import tensorflow as tf
 
 import tf_mopoe as mopoe
+from tf_mopoe import methods
 from trainers import experiments
 from trainers.methods import METHODS
 
@@ -17,8 +20,7 @@ SEED = tf.constant([1, 2])
 
 
 def digits_model(name, **kwargs):
-    method = METHODS[name]
-    return experiments.Digits().model(8, method=method, objective=method.objective(2.5), seed=0, **kwargs)
+    return experiments.Digits().model(8, method=METHODS[name](2.5), seed=0, **kwargs)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -43,3 +45,81 @@ def test_each_has_a_line_in_the_documents():
     text = (ROOT / "README.md").read_text() + (ROOT / "BUILD.md").read_text()
     for name in METHODS:
         assert re.search(rf"\b{name}\b", text), name
+
+
+# ---- presets of tf_mopoe.methods
+
+PRESETS = methods.NAMES
+PARTS = {"joint_posterior": "mopoe", "objective": mopoe.objectives.ELBO(), "prior": mopoe.priors.Standard()}
+PARTS |= {"private_prior": mopoe.priors.Standard()}
+
+
+def tiny_model(preset, private_dim=None, **kwargs):
+    """A model of two tables with the encoders of the preset's class."""
+    private_dim = 2 * preset.needs_private if private_dim is None else private_dim
+    keras.utils.set_random_seed(0)
+    networks = mopoe.networks
+    encoders = {name: preset.encoder(networks.mlp_encoder(2, (4,)), 3, private_dim) for name in tables.names(2)}
+    decoders = {
+        name: mopoe.Decoder(networks.mlp_decoder(2, 3 + private_dim, (4,)), mopoe.likelihoods.Normal())
+        for name in encoders
+    }
+    return mopoe.MultimodalVAE(encoders, decoders, seed=0, **kwargs)
+
+
+@pytest.mark.parametrize("by", ["name", "class"])
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_trains(name, by, tmp_path):
+    model = tiny_model(PRESETS[name], method=name if by == "name" else PRESETS[name]())
+    model.compile(keras.optimizers.Adam(1e-2), run_eagerly=by == "class")
+    inputs = small.with_missing(tables.rows(24, 2), rate=0.3)
+    before = [variable.numpy() for variable in model.trainable_variables]
+    losses = model.fit(inputs, batch_size=8, verbose=0).history["loss"]  # three steps
+    assert int(model.step) == 3 and np.isfinite(losses).all()
+    changed = [np.any(variable.numpy() != old) for variable, old in zip(model.trainable_variables, before)]
+    assert all(changed), [v.path for v, new in zip(model.trainable_variables, changed) if not new]
+    assert np.isfinite(model.translate({"m0": inputs["m0"][:1] * 0.0}, to="m1", seed=0)).all()
+    if by == "class":
+        return
+    model.save(tmp_path / "m.keras")
+    copy = keras.models.load_model(tmp_path / "m.keras")
+    np.testing.assert_array_equal(copy.loss_terms(inputs, SEED).loss, model.loss_terms(inputs, SEED).loss)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_refuses_what_it_sets_itself(name):
+    preset = PRESETS[name]
+    parts = preset().arguments(tiny_model(preset, method=name).encoders)
+    assert {"joint_posterior", "objective"} <= set(parts) <= set(PARTS)
+    for argument in parts:
+        with pytest.raises(ValueError, match=rf"`method` sets \['{argument}'\], which must not be given besides"):
+            tiny_model(preset, method=name, **{argument: PARTS[argument]})
+    for argument in set(PARTS) - set(parts):
+        tiny_model(preset, method=name, **{argument: PARTS[argument]})
+
+
+@pytest.mark.parametrize("name", [name for name, preset in PRESETS.items() if preset.needs_private])
+def test_a_preset_about_private_latents_says_so_where_there_are_none(name):
+    needs = f"methods.{PRESETS[name].__name__} needs `encoders` with private latent variables"
+    with pytest.raises(ValueError, match=needs):
+        tiny_model(PRESETS[name], private_dim=0, method=name)
+
+
+def test_a_presets_numbers_are_the_objectives():
+    for name, preset in PRESETS.items():
+        model = tiny_model(preset, method=preset(beta=0.25))
+        assert model.objective.beta == 0.25, name
+    assert {name for name, preset in PRESETS.items() if preset.needs_private} == {"mmvae_plus", "cmvae", "mopoe_plus"}
+    for classes in (methods.MoPoE, methods.MVAE, methods.MMVAE, methods.MMJSD, methods.MVTCAE, methods.JMVAE):
+        assert methods.from_name(classes()) == classes()
+    for classes in (methods.TELBO, methods.MMVAEPlus, methods.CMVAE, methods.MoPoEPlus, methods.GPoE):
+        assert isinstance(classes(), methods.Method)
+    assert (methods.HELVAE.subsets, methods.MoHELVAE.subsets) == ("full", "powerset")
+
+
+def test_an_unknown_preset_is_an_error():
+    for method in ("mopoes", 3, methods.MoPoE):
+        with pytest.raises(
+            ValueError, match="`method` must be one of 'cmvae', .*, or one of tf_mopoe.methods.*Received"
+        ):
+            tiny_model(methods.MoPoE, method=method)

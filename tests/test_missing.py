@@ -94,7 +94,8 @@ def test_training_with_missing_rows_stays_finite_and_learns():
     nothing = np.arange(64) < 3
     for name in small.SHAPES:
         inputs["has_" + name] &= ~nothing
-    history = model.fit(inputs, batch_size=16, epochs=60, verbose=0).history
+    # 120 epochs: after 60 the ratio of the two epochs was .74 to .80 over four seeds (weights and draws).
+    history = model.fit(inputs, batch_size=16, epochs=120, verbose=0).history
     assert all(np.isfinite(values).all() for values in history.values())
     assert history["loss"][-1] < 0.8 * history["loss"][0]
     assert all(np.isfinite(weight).all() for weight in model.get_weights())

@@ -170,9 +170,10 @@ class Autoencoder(objectives.Objective):
     def __init__(self, power=1.0):
         self.power = power
 
-    def __call__(self, q, log_likelihood, weights, seed):
-        found = log_likelihood(q.product(tuple(q.experts)).loc[:, 0])
-        return objectives.Terms(-self.power * sum(found.values()), found, tf.zeros_like(q.count))
+    def __call__(self, q, p, stream):
+        found = p.log_prob(q.subset().loc[:, 0])
+        nothing = tf.zeros_like(q.count)
+        return objectives.LossTerms(-self.power * sum(found.values()), found, nothing, nothing, sum(found.values()))
 
 
 def test_an_objective_of_ones_own_trains_and_survives_a_file(tmp_path):
@@ -188,12 +189,12 @@ def test_an_objective_of_ones_own_trains_and_survives_a_file(tmp_path):
 
 def test_objectives_of_one_gaussian_refuse_a_mixture():
     for objective in (objectives.JMVAE(), objectives.TELBO()):
-        with pytest.raises(ValueError, match="joint posterior of one component.*Received: 7 components"):
-            small.model(objective=objective).loss_terms(small.rows(2), SEED)
+        with pytest.raises(ValueError, match=r"needs `joint_posterior=JointEncoder.*Received: .*\(subsets='powerset'"):
+            small.model(objective=objective)
 
 
 def test_the_conjunctive_product_is_of_one_prior():
-    """Kurle et al. 2019: p(z)^(1 - n) prod{ q(z | x[m]) }, against the loop; scales above 1 count as 1."""
+    """Kurle et al. 2019: p(z)^(1 - n) prod{ q(z | x[m]) }, against the loop, where q(z | x[m]) ~ p(z) times the expert."""
     layer = mopoe.MixtureOfProducts("powerset", prior_expert="conjunctive")
     model = small.model(joint_posterior=layer)
     inputs = small.with_missing(small.rows(6))
@@ -201,7 +202,7 @@ def test_the_conjunctive_product_is_of_one_prior():
     product = model.subset_posterior(inputs)
     for row in range(6):
         experts = [batch.expert(name, row) for name in batch.present(row)]
-        precision = sum(1.0 / np.minimum(scale, 1.0) ** 2 for _, scale in experts) + 1.0 - len(experts)
-        loc = sum(loc / np.minimum(scale, 1.0) ** 2 for loc, scale in experts) / precision
+        precision = sum(1.0 + scale**-2.0 for _, scale in experts) + 1.0 - len(experts)
+        loc = sum(loc / scale**2 for loc, scale in experts) / precision
         np.testing.assert_allclose(product.loc[row], loc, rtol=1e-5, atol=1e-6)  # atol: sums that cancel
         np.testing.assert_allclose(product.stddev()[row], precision**-0.5, rtol=1e-5)

@@ -5,6 +5,7 @@ import json
 import draws
 import keras
 import numpy as np
+import objective_reference as loops
 import pytest
 import reference
 import signature_rows
@@ -32,16 +33,21 @@ def private_model(names=tuple(small.SHAPES), latent_dim=4, seed=0, **kwargs):
 
 def private_kl(model, x, row, present):
     """sum of KL( q(w | x) || N(0, I) ) of what a row has, from the heads' weights."""
-    total = 0.0
-    for name in present:
-        encoder = model.encoders[name]
-        if PRIVATE[name]:
-            features = encoder.network(x[name][row : row + 1]).numpy().astype(float)
-            loc = features @ encoder.private_loc_head.kernel.numpy() + encoder.private_loc_head.bias.numpy()
-            log_variance = features @ encoder.private_log_variance_head.kernel.numpy()
-            log_variance += encoder.private_log_variance_head.bias.numpy()
-            total += reference.kl_to_standard_normal(loc[0], np.exp(0.5 * log_variance[0]))
-    return total
+    owns = [private_heads(model, x, name, row) for name in present if PRIVATE[name]]
+    return sum(reference.kl_to_standard_normal(*own) for own in owns)
+
+
+def private_heads(model, x, name, row):
+    """loc and scale [P] of q(w | x)."""
+    encoder = model.encoders[name]
+    features = encoder.network(x[name][row : row + 1]).numpy().astype(float)[0]
+    log_variance = loops.dense(features, encoder.private_log_variance_head)
+    return loops.dense(features, encoder.private_loc_head), np.exp(0.5 * log_variance)
+
+
+def zeroed(inputs):
+    """{name: x}, zeros where a row lacks the modality."""
+    return {name: np.nan_to_num(inputs[name]) for name in small.SHAPES if name in inputs}
 
 
 # ---- the bound
@@ -50,12 +56,17 @@ def private_kl(model, x, row, present):
 @pytest.mark.parametrize("missing", [False, True])
 def test_the_elbo_equals_the_loop(missing):
     inputs = small.with_missing(small.rows(9)) if missing else small.rows(9)
-    model = private_model(objective=mopoe.objectives.ELBO(beta=2.5), private_beta=0.7)
+    objective = mopoe.objectives.ELBO(beta=2.5)
+    model = private_model(objective=objective, private_beta=0.7, private_source="own")
     with draws.recorded(model) as got:
         bound = model.loss_terms(inputs, SEED)
-    experts, available, x, own = model.encode(inputs)
-    assert set(own) == {"image", "sensor"}
-    pairs = {name: (q.mean().numpy().astype(float), q.stddev().numpy().astype(float)) for name, q in experts.items()}
+    q = model.encode(inputs)
+    available, x = q.available, zeroed(inputs)
+    assert set(q.private) == {"image", "sensor"}
+    pairs = {
+        name: (own.loc[:, 0].numpy().astype(float), own.scale[:, 0].numpy().astype(float))
+        for name, own in q.experts.items()
+    }
     density = {
         "image": lambda x, out: reference.laplace_log_density(x, out, 1.0),
         "word": reference.categorical_log_likelihood,
@@ -69,7 +80,7 @@ def test_the_elbo_equals_the_loop(missing):
         loss = 2.5 * kl + 0.7 * private_kl(model, x, row, present)
         for name in present:
             out = model.decoders[name].network(got[name][0][row : row + 1])[0].numpy().astype(float)
-            loss -= density[name](x[name][row].numpy().astype(float), out)
+            loss -= density[name](x[name][row].astype(float), out)
         np.testing.assert_allclose(bound.loss[row], loss, rtol=1e-5)
         np.testing.assert_allclose(bound.kl[row], kl, rtol=1e-4)
         for name in names:  # one z for all
@@ -77,7 +88,7 @@ def test_the_elbo_equals_the_loop(missing):
 
 
 def test_w_of_a_present_row_is_from_its_posterior_and_of_a_missing_one_from_the_prior():
-    model, count = private_model(), 4000
+    model, count = private_model(private_source="own"), 4000
     inputs = draws.repeated(small.rows(1), 0, count) | {"has_sensor": np.arange(count) % 2 == 0}
     with draws.recorded(model) as got:
         model.loss_terms(inputs, SEED)
@@ -95,11 +106,43 @@ def test_w_of_a_present_row_is_from_its_posterior_and_of_a_missing_one_from_the_
 
 def assert_from(w, q):
     """w [N, P] are draws of q, whose rows are all the same."""
-    draws.assert_drawn_from(w, [1.0], q.loc[:1], q.stddev()[:1])
+    draws.assert_drawn_from(w, [1.0], q.loc[0], q.scale[0])
 
 
+def iwae(model, inputs, latents, samples, private_beta):
+    """-1/S sum{ log 1/K sum{ p(X | z, w) p(z) / q(z | X) * prod{ (p(w[m]) / q(w[m] | x[m]))^private_beta : m } : k } : s }
+    of the singletons, given what was decoded, {name: [S * K * B, D + P]}: every w is of its own posterior."""
+    batch = loops.Batch(model, inputs)
+    latents = {name: values.reshape(-1, samples, batch.count, values.shape[1]) for name, values in latents.items()}
+
+    def log_weight(row, s, k, mixture):
+        total = 0.0
+        for name in batch.present(row):
+            point = latents[name][s, k, row].astype(float)
+            total += batch.log_likelihood(name, row, point)
+            if PRIVATE[name]:
+                w, zeros = point[4:], np.zeros(PRIVATE[name])
+                loc, scale = private_heads(model, batch.x, name, row)
+                ratio = reference.normal_log_density(w, zeros, zeros + 1.0) - reference.normal_log_density(
+                    w, loc, scale
+                )
+                total += private_beta * ratio
+        z = point[:4]
+        total += reference.normal_log_density(z, np.zeros(4), np.ones(4))
+        return total - reference.mixture_log_density(z, mixture)
+
+    def loss(row):
+        numbers = [number for number, name in enumerate(batch.names) if name in batch.present(row)]
+        mixture = [(1.0 / len(numbers), *batch.expert(batch.names[number], row)) for number in numbers]
+        log_weights = [[log_weight(row, s, k, mixture) for k in range(samples)] for s in numbers]
+        return -np.mean([reference.log_mean_exp(own) for own in log_weights])
+
+    return batch.rows(loss)
+
+
+@pytest.mark.parametrize("source", ["own", "auxiliary"])
 @pytest.mark.parametrize("method", ["mopoe", "mmvae", "mvtcae", "mmjsd", "iwae", "dreg", "joint"])
-def test_every_method_trains_with_gradients_for_all_and_none_from_what_is_missing(method):
+def test_every_method_trains_with_gradients_for_all_and_none_from_what_is_missing(method, source):
     objective = {
         "mvtcae": mopoe.objectives.MVTCAE(),
         "mmjsd": mopoe.objectives.MMJSD(),
@@ -114,20 +157,32 @@ def test_every_method_trains_with_gradients_for_all_and_none_from_what_is_missin
         joint = mopoe.JointEncoder(mopoe.networks.joint_encoder(networks, (8,)), 4)
         objective = mopoe.objectives.JMVAE(alpha=0.1)
     inputs = small.with_missing(small.rows(24))
-    model, weight = private_model(joint_posterior=joint, objective=objective), {}
+    model = private_model(joint_posterior=joint, objective=objective, private_source=source, private_beta=0.0)
+    weight = {}
     for beta in (0.0, 1.0):
-        model.private.beta = beta
-        with tf.GradientTape() as tape:
+        model.private_beta = beta
+        with tf.GradientTape() as tape, draws.recorded(model) as got:
             terms = model.loss_terms(inputs, SEED, training=True)
             loss = tf.reduce_sum(terms.loss)
         gradients = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
         weight[beta] = terms.loss.numpy()
+        unused = single_component(method) and {v.path for p in model.auxiliary_priors.values() for v in p.variables}
         for variable, gradient in zip(model.trainable_variables, gradients):
-            assert np.isfinite(gradient).all() and np.any(gradient.numpy() != 0.0), variable.path
-    _, available, x, _ = model.encode(inputs)
-    expected = [private_kl(model, x, row, [n for n in x if available[n][row]]) for row in range(24)]
-    # atol: the difference of two losses of about 100
-    np.testing.assert_allclose(weight[1.0] - weight[0.0], expected, rtol=1e-4, atol=1e-4)
+            assert np.isfinite(gradient).all()
+            assert np.any(gradient.numpy() != 0.0) != (unused and variable.path in unused), variable.path
+        if method in ("iwae", "dreg") and source == "own":  # w is a part of the importance weights
+            drawn = {name: latents for name, (latents,) in got.items()}
+            np.testing.assert_allclose(terms.loss, iwae(model, inputs, drawn, 3, beta), rtol=1e-5)
+    if method not in ("iwae", "dreg"):
+        available = model.encode(inputs).available
+        count = np.sum(list(available.values()), axis=0)
+        factor = (count - 5 / 6) / count if method == "mvtcae" else 1.0  # there it is weighted as the reconstruction is
+        if source == "own":
+            names = [[n for n in small.SHAPES if available[n][row]] for row in range(24)]
+            expected = [private_kl(model, zeroed(inputs), row, names[row]) for row in range(24)]
+            np.testing.assert_allclose(terms.private_kl, expected, rtol=1e-4, atol=1e-4)
+        # atol: the difference of two losses of about 100
+        np.testing.assert_allclose(weight[1.0] - weight[0.0], factor * terms.private_kl, rtol=1e-4, atol=1e-4)
     refilled = {
         key: np.where(np.isnan(x), 7.0, x).astype(x.dtype) if x.dtype != bool else x for key, x in inputs.items()
     }
@@ -135,6 +190,33 @@ def test_every_method_trains_with_gradients_for_all_and_none_from_what_is_missin
     left_out = {name: inputs[name] for name in ("word", "has_word")} | {"image": small.rows(24)["image"]}
     masked = left_out | {"sensor": np.full([24, 7], np.nan, np.float32), "has_sensor": np.zeros(24, bool)}
     np.testing.assert_allclose(model.loss_terms(masked, SEED).loss, model.loss_terms(left_out, SEED).loss, rtol=1e-5)
+
+
+def single_component(method):
+    """Whether z always comes from all that a row has, so that no w is of an auxiliary prior."""
+    return method in ("mvtcae", "joint")
+
+
+def test_dreg_leaves_the_gradient_of_all_but_the_encoders_as_it_is():
+    """Decoders, priors and auxiliary priors, of which no density is in the weights' denominator."""
+    inputs, found = small.with_missing(small.rows(24)), {}
+    for gradient in ("iwae", "dreg", "dreg_published"):
+        priors = {"prior": mopoe.priors.LearnedScale(), "private_prior": mopoe.priors.LearnedScale()}
+        model = private_model(joint_posterior="mmvae", objective=mopoe.objectives.IWAE(3, gradient=gradient), **priors)
+        parts = [
+            *model.decoders.values(),
+            model.prior,
+            *model.private_priors.values(),
+            *model.auxiliary_priors.values(),
+        ]
+        variables = [variable for part in parts for variable in part.trainable_variables]
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(model.loss_terms(inputs, SEED).loss)
+        found[gradient] = tape.gradient(loss, [variable.value for variable in variables])
+    for gradient in ("dreg", "dreg_published"):
+        for variable, value, expected in zip(variables, found[gradient], found["iwae"]):
+            assert np.any(expected)
+            np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-4, err_msg=variable.path)
 
 
 def test_a_batch_without_the_modalities_that_have_private_variables():
@@ -161,7 +243,8 @@ def test_laplace_experts_with_private_variables_and_the_contrastive_term():
 
 
 def test_fit_with_the_private_kl_among_the_metrics():
-    model, inputs = private_model(("word", "sensor"), private_beta=0.5), small.rows(64, ("word", "sensor"))
+    model = private_model(("word", "sensor"), private_beta=0.5, private_source="own")
+    inputs = small.rows(64, ("word", "sensor"))
     model.compile(optimizer=keras.optimizers.Adam(1e-2))
     history = model.fit(small.with_missing(inputs), batch_size=32, epochs=6, verbose=0).history
     assert history["loss"][-1] < history["loss"][0]
@@ -206,7 +289,7 @@ def test_generate_draws_w_and_predict_takes_its_mean():
     expected = model.decoders["sensor"](got["sensor"][0]).mean()
     np.testing.assert_allclose(made["sensor"], expected, rtol=1e-5, atol=1e-6)
     encoded, q = model.encode(inputs), model.subset_posterior(inputs)
-    w = np.where(inputs["has_sensor"][:, None], encoded.private["sensor"].loc, 0.0)
+    w = np.where(inputs["has_sensor"][:, None], encoded.private["sensor"].loc[:, 0], 0.0)
     expected = model.decoders["sensor"](tf.concat([q.loc, w], axis=1)).mean()
     np.testing.assert_allclose(model.predict(inputs, verbose=0)["sensor"], expected, rtol=1e-5, atol=1e-6)
     alone = model.decode(q.loc)["sensor"]  # by default w = 0
@@ -286,7 +369,7 @@ def test_a_keras_file_keeps_all(tmp_path):
     model, inputs = private_model(private_beta=0.3), small.with_missing(small.rows(4))
     model.save(tmp_path / "m.keras")
     copy = keras.models.load_model(tmp_path / "m.keras")
-    assert copy.private.sizes == PRIVATE and copy.private.beta == 0.3
+    assert copy.private_dims == {"image": 2, "sensor": 3} and copy.private_beta == 0.3
     assert [copy.encoders[name].private_dim for name in copy.modalities] == [2, 0, 3]
     np.testing.assert_array_equal(copy.loss_terms(inputs, SEED).loss, model.loss_terms(inputs, SEED).loss)
     model.save_weights(tmp_path / "w.weights.h5")
@@ -351,7 +434,7 @@ def test_fuse_draws_w_from_the_prior_for_a_given_modality_too(tmp_path):
     encoded = model.encode(x)
     q, own = encoded.experts["sensor"], encoded.private["sensor"]
     translated = signatures["translate"](sensor=tf.constant(x["sensor"]), **has, seed=seed)["sensor"].numpy()
-    fused = signatures["fuse"](loc_sensor=q.loc, scale_sensor=q.stddev(), **has, seed=seed)["sensor"].numpy()
+    fused = signatures["fuse"](loc_sensor=q.loc[:, 0], scale_sensor=q.scale[:, 0], **has, seed=seed)["sensor"].numpy()
     np.testing.assert_allclose(fused[:, :4], translated[:, :4], rtol=1e-5, atol=1e-6)
     assert_from(fused[:, :4], q)
     assert_from(translated[:, 4:], own)

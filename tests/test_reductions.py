@@ -1,7 +1,5 @@
 """What each objective is when its own part is taken away: an identity each, to the last digits of float32."""
 
-from types import SimpleNamespace
-
 import draws
 import numpy as np
 import reference
@@ -11,6 +9,8 @@ import tensorflow_probability as tfp
 
 import tf_mopoe as mopoe
 from tf_mopoe import objectives
+from tf_mopoe.mixture import Sample
+from tf_mopoe.streams import as_stream
 
 tfd = tfp.distributions
 SEED = tf.constant([3, 4])
@@ -25,12 +25,9 @@ def loss_and_z(model, objective, inputs):
 
 def elbo_at(model, inputs, z, beta=1.0, kl="components"):
     """The loss [B] of `ELBO(beta, kl)` that drew z [B, D]."""
-    encoded = model.encode(inputs)
-    components = model.mixture.components(*encoded[:3])
-    components.sample = lambda seed: tf.constant(z)
-    q = SimpleNamespace(components=components, step=0)
-    objective = objectives.ELBO(beta, kl=kl)
-    return objective(q, lambda z: model.log_likelihood_terms(z, encoded), model.term_weights, SEED).loss.numpy()
+    q = model.encode(inputs)
+    q.joint.sample = lambda stream: Sample(tf.constant(z), None, None, {})
+    return objectives.ELBO(beta, kl=kl)(q, model.generative.given(q.batch), as_stream(SEED)).loss.numpy()
 
 
 def test_iwae_with_one_sample_is_the_elbo_of_the_mixture_averaged_over_its_components():
@@ -106,18 +103,25 @@ def test_contrastive_of_one_row_is_its_base():
 
 
 def test_conjunctive_experts_are_likelihoods_times_the_prior():
-    """p^(1 - n) prod{ p l[m] } = p prod{ l[m] }: with q[m] ~ p l[m] the rule "conjunctive" is "all" of the l[m]."""
+    """With q[m] ~ p l[m], Kurle's p^(1 - n) prod{ q[m] } is the rule "conjunctive" of the l[m]: scales above 1 included."""
     rng = np.random.default_rng(0)
     names = ("a", "b", "c")
     likelihoods = {
         n: tfd.MultivariateNormalDiag(*rng.normal(size=(2, 4, 3)).astype(np.float32) ** [[[1]], [[2]]]) for n in names
     }
-    posteriors = {}
-    for name, q in likelihoods.items():
-        precision = 1.0 + 1.0 / q.stddev() ** 2
-        posteriors[name] = tfd.MultivariateNormalDiag(q.mean() / q.stddev() ** 2 / precision, precision**-0.5)
+    assert all(np.any(q.stddev() > 1.0) for q in likelihoods.values())
     available = {"b": np.array([True, False, True, False]), "c": np.array([True, True, False, False])}
-    conjunctive = mopoe.MixtureOfProducts("powerset", "conjunctive").components(posteriors, available)
-    every = mopoe.MixtureOfProducts("powerset", "all").components(likelihoods, available)
-    np.testing.assert_allclose(conjunctive.loc, every.loc, rtol=1e-3, atol=1e-4)  # 1 + l - 1 in float32
-    np.testing.assert_allclose(conjunctive.scale, every.scale, rtol=1e-3)
+    mixture = mopoe.MixtureOfProducts("powerset", "conjunctive")(likelihoods, available)
+    found = [(q.mean().numpy(), q.stddev().numpy()) for q in mixture.components]
+    for number, subset in enumerate(small.family("powerset", names)):
+        for row in range(4):
+            members = [name for name in subset if available.get(name, np.ones(4, bool))[row]]
+            precision, weighted = np.full(3, 1.0 - len(members)), np.zeros(3)  # of p^(1 - n)
+            for name in members:
+                loc, scale = (
+                    x[row].numpy().astype(float) for x in (likelihoods[name].mean(), likelihoods[name].stddev())
+                )
+                precision += 1.0 + scale**-2  # of q[m]
+                weighted += loc / scale**2
+            np.testing.assert_allclose(found[number][0][row], weighted / precision, rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(found[number][1][row], precision**-0.5, rtol=1e-5)

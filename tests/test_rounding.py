@@ -6,7 +6,7 @@ import pytest
 import tables
 import tensorflow as tf
 
-from tf_mopoe import densities, export, objectives, rounding, sampling
+from tf_mopoe import export, families, objectives, rounding, sampling
 
 CASES = {
     "mopoe": objectives.ELBO(),
@@ -49,16 +49,16 @@ def test_an_export_gives_the_prior_to_a_row_with_nothing(other_processor, tmp_pa
         np.testing.assert_array_equal(answer["scale"], 1.0)
 
 
-@pytest.mark.parametrize("density", densities.DENSITIES.values(), ids=densities.DENSITIES)
+@pytest.mark.parametrize("family", families.FAMILIES.values(), ids=families.FAMILIES)
 @pytest.mark.parametrize("other", [False, True])
-def test_no_kl_to_the_prior_is_negative_and_the_priors_own_is_0(request, density, other):
+def test_no_kl_to_the_prior_is_negative_and_the_priors_own_is_0(request, family, other):
     if other:
         request.getfixturevalue("other_processor")
     rng = np.random.default_rng(0)
     away = 10.0 ** rng.uniform(-8, 0, size=(2000, 1)) * rng.normal(size=(2000, 4))
     loc, scale = (0.1 * away).astype(np.float32), np.exp(away[::-1]).astype(np.float32)
-    assert np.min(density.kl_to_prior(loc, scale)) >= 0.0
-    np.testing.assert_array_equal(density.kl_to_prior(tf.zeros([3, 4]), tf.ones([3, 4])), 0.0)
+    assert np.min(family.kl_to_standard(loc, scale)) >= 0.0
+    np.testing.assert_array_equal(family.kl_to_standard(tf.zeros([3, 4]), tf.ones([3, 4])), 0.0)
 
 
 def test_what_is_exact_at_1_has_its_own_gradients(other_processor):

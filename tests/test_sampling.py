@@ -6,11 +6,12 @@ import tensorflow as tf
 
 from tf_mopoe import sampling
 from tf_mopoe.mixture import Mixture
+from tf_mopoe.streams import Stream, as_stream
 
 
 @tf.function  # thousands of draws: op by op they take a minute
 def many(weights, seeds):
-    return tf.map_fn(lambda seed: sampling.stratified(weights, seed), seeds, fn_output_signature=tf.int32)
+    return tf.map_fn(lambda seed: sampling.stratified(weights, Stream(seed)), seeds, fn_output_signature=tf.int32)
 
 
 def draws(weights, count):
@@ -44,7 +45,7 @@ def test_rows_with_other_weights_are_unbiased_and_weight_0_is_never_drawn():
 
 
 def test_a_rows_own_samples_are_stratified():
-    index = sampling.stratified_samples(tf.fill([5, 4], 0.25), 8, tf.constant([1, 2])).numpy()  # [8, 5]
+    index = sampling.stratified_samples(tf.fill([5, 4], 0.25), 8, as_stream(tf.constant([1, 2]))).numpy()  # [8, 5]
     for row in range(5):
         np.testing.assert_array_equal(np.bincount(index[:, row]), [2, 2, 2, 2])
 
@@ -53,7 +54,7 @@ def test_the_sample_is_reparameterised():
     loc, scale = tf.Variable(tf.random.normal([3, 2, 4])), tf.Variable(tf.ones([3, 2, 4]) * 0.5)
     index = tf.constant([0, 1, 1])
     with tf.GradientTape() as tape:
-        z = Mixture(tf.fill([3, 2], 0.5), loc, scale).sample_at(index, tf.constant([0, 1]))
+        z = Mixture(tf.fill([3, 2], 0.5), loc, scale).sample_component(index, as_stream(5)).z
         total = tf.reduce_sum(z)
     d_loc, d_scale = (tf.convert_to_tensor(g).numpy() for g in tape.gradient(total, [loc, scale]))
     chosen = np.eye(2)[index.numpy()][..., None] * np.ones(4)
@@ -65,8 +66,8 @@ def test_the_sample_is_reparameterised():
 def test_the_same_seed_gives_the_same_draw_and_no_rows_are_fine():
     weights = tf.fill([9, 3], 1.0 / 3)
     np.testing.assert_array_equal(
-        sampling.stratified(weights, sampling.as_seed(5)), sampling.stratified(weights, sampling.as_seed(5))
+        sampling.stratified(weights, as_stream(5)), sampling.stratified(weights, as_stream(5))
     )
-    assert sampling.stratified(tf.zeros([0, 3]), sampling.as_seed(5)).shape == (0,)
+    assert sampling.stratified(tf.zeros([0, 3]), as_stream(5)).shape == (0,)
     with pytest.raises(ValueError, match="`seed` must be an integer or None. Received: seed=1.5"):
-        sampling.as_seed(1.5)
+        as_stream(1.5)

@@ -10,8 +10,11 @@ import numpy as np
 import on_device
 import pytest
 import signature_rows
+import tensorflow as tf
 
 from tf_mopoe import evaluation
+from tf_mopoe.mixture import Mixture, Sample
+from tf_mopoe.streams import Stream
 from trainers import experiments
 
 pytestmark = pytest.mark.records
@@ -19,6 +22,21 @@ pytestmark = pytest.mark.records
 RECORDS = pathlib.Path(__file__).parents[1] / "saved_models"
 MODELS = sorted(path.parent for path in RECORDS.glob("*/model.keras"))
 EXPORTED = sorted(path.parent for path in RECORDS.glob("*/saved_model"))
+
+
+@pytest.fixture(autouse=True)
+def draws_of_version_0_1(monkeypatch):
+    """What a seed drew when the records were made. It draws other numbers now, of the same distributions."""
+
+    def sample(self, stream, num_samples=None):
+        index = tf.argmax(self.weights, axis=-1, output_type=tf.int32)  # each row has one modality, so one component
+        if num_samples is not None:
+            index = tf.tile(index[None], [num_samples, 1])
+        loc, scale = self.gather(index)
+        noise = self.family.noise(Stream(tf.random.split(stream.seed, 2)[1]), tf.shape(loc))
+        return Sample(loc + scale * noise, loc, scale, self.members(index))
+
+    monkeypatch.setattr(Mixture, "sample", sample)
 
 
 @pytest.mark.parametrize("record", MODELS, ids=lambda path: path.name)

@@ -148,12 +148,16 @@ class NoConfig(keras.layers.Layer):
 
 
 @pytest.mark.parametrize("layer", [lambda: Unkept(3), lambda: Shrinking(3), lambda: NoConfig(object())])
-def test_layers_that_would_not_come_back_fail_in_the_constructor_by_the_parts_name(layer):
+def test_layers_that_would_not_come_back_are_named_in_the_constructor_and_not_saved(layer, tmp_path):
     def network(shape, units):
         return keras.Sequential([keras.Input((shape,)), layer()])
 
+    with pytest.warns(UserWarning, match=r"encoders\['word'\] must be made again from the config"):
+        model = two(NAMES, network=network)
     with pytest.raises(ValueError, match=r"encoders\['word'\] must be made again from the config"):
-        two(NAMES, network=network)
+        model.save(tmp_path / "model.keras")
+    assert not list(tmp_path.iterdir())
+    model.save_weights(tmp_path / "w.weights.h5")
 
 
 class OwnLikelihood(mopoe.likelihoods.Normal):

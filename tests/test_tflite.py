@@ -112,7 +112,7 @@ def test_the_json_says_what_goes_in_and_comes_out(every_network):
         "latent_dim": 4,
         "density": "normal",
         "quantization": "int8",
-        "fusion": {"modalities": list(model.modalities), "prior_expert": "none"},
+        "fusion": {"modalities": list(model.modalities), "pooling": "product", "prior_expert": "none"},
         "tf_mopoe": mopoe.__version__,
     }
 
@@ -147,19 +147,20 @@ np.savez("fused.npz", loc=loc, scale=scale)
 
 
 def test_int8_keeps_small_scales(tmp_path):
-    # Scales from 0.001 to 1: in 8 bits and even steps, 0.001 would be 0, and an expert of infinite precision.
+    # Scales from e^-5 = 0.007 to 1: in 8 bits and even steps of 1 / 255 the smallest would be off by a fifth. (Below, scales
+    # fall with the logarithm of the head only.)
     model = small.model(("sensor",), latent_dim=1)
     encoder = model.encoders["sensor"]
     network, heads = encoder.network, [encoder.loc_head, encoder.log_variance_head]
     network.set_weights([np.eye(7, 8, dtype=np.float32), np.zeros(8, np.float32)])
     for head in heads:
         head.set_weights([np.eye(8, 1, dtype=np.float32), np.zeros(1, np.float32)])
-    heads[1].set_weights([np.eye(8, 1, dtype=np.float32) * 2 * np.log(1e-3), np.zeros(1, np.float32)])
+    heads[1].set_weights([np.eye(8, 1, dtype=np.float32) * 2 * -5.0, np.zeros(1, np.float32)])
     rows = {"sensor": np.linspace(0, 1, 101, dtype=np.float32)[:, None] * np.eye(1, 7, dtype=np.float32)}
     export.tflite_encoders(model, tmp_path, "int8", rows)
     _, scale = on_device.encode(tmp_path, rows | {"sensor": rows["sensor"]})["sensor"]
-    # Half a step of the input, 1 / 510 (the features' step is as large), is 1.4 % of the scale here; three of them.
-    np.testing.assert_allclose(np.log(scale[:, 0]), np.log(1e-3) * rows["sensor"][:, 0], atol=3 * 0.0136)
+    # Half a step of the input, 1 / 510 (the features' step is as large), is 1 % of the scale here; three of them.
+    np.testing.assert_allclose(np.log(scale[:, 0]), -5.0 * rows["sensor"][:, 0], atol=3 * 0.0098)
 
 
 def test_recurrent_networks_must_be_unrolled(tmp_path):
@@ -179,8 +180,8 @@ def test_recurrent_networks_must_be_unrolled(tmp_path):
 
 def test_a_subclassed_network_with_batch_normalisation(tmp_path):
     class Network(keras.layers.Layer):
-        def __init__(self):
-            super().__init__()
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
             self.parts = [layers.Conv2D(4, 3), layers.BatchNormalization(), layers.MaxPooling2D(), layers.Dropout(0.5)]
 
         def call(self, x, training=False):

@@ -58,6 +58,14 @@ def checked_temperature(temperature, names):
     return {n: check_number(f"private_temperature[{n!r}]", temperature.get(n, 1.0)) for n in names}
 
 
+def checked_latents(argument, z, rows, latent_dim):
+    """z float32 [rows, D], of a user's function; a ValueError for another shape."""
+    z = np.asarray(z, np.float32)
+    if z.shape != (rows, latent_dim):
+        raise ValueError(f"`{argument}` must give z {(rows, latent_dim)}. Received: shape {z.shape}")
+    return z
+
+
 def arguments_of_call(method, *args, **kwargs):
     """The arguments of a call of `fit` or `evaluate`, by name. A ValueError for labels, weights, or no data."""
     given = dict(inspect.signature(method).bind(*args, **kwargs).arguments)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tf_mopoe.inputs import FLAG
+from tf_mopoe.network_losses import call_with_losses
 
 
 class Batch(NamedTuple):
@@ -16,6 +17,7 @@ class Batch(NamedTuple):
     x: dict  # {name: [B, E]}; anything in the rows that lack it, NaN included
     available: dict  # {name: bool [B]}
     complete: frozenset  # names of the modalities given without a flag
+    static: bool = False  # whether shapes must not depend on the flags, as XLA needs it
 
     @property
     def names(self):
@@ -29,17 +31,18 @@ class Batch(NamedTuple):
     def select(self, names):
         """The same rows, of some modalities only."""
         x, available = ({n: v for n, v in part.items() if n in names} for part in (self.x, self.available))
-        return Batch(x, available, self.complete)
+        return self._replace(x=x, available=available)
 
     def mask(self, flags):
         """The same rows without the modalities whose flag, {name: bool []}, is False."""
-        return Batch(self.x, {n: available & flags[n] for n, available in self.available.items()}, frozenset())
+        available = {name: available & flags[name] for name, available in self.available.items()}
+        return self._replace(available=available, complete=frozenset())
 
     def repeat(self, name, times):
         """One modality of the same rows, so many times over: B * times rows."""
         x, available = self.x[name], self.available[name]
         x = tf.tile(x, [times, *[1] * (len(x.shape) - 1)])
-        return Batch({name: x}, {name: tf.tile(available, [times])}, self.complete)
+        return self._replace(x={name: x}, available={name: tf.tile(available, [times])})
 
     def take_rows(self, index):
         """The batch whose row i has modality m of row index[m][i]: {name: int [B]}; the modalities not named stay."""
@@ -47,49 +50,66 @@ class Batch(NamedTuple):
         def take(values):
             return {name: tf.gather(value, index[name]) if name in index else value for name, value in values.items()}
 
-        return Batch(take(self.x), take(self.available), self.complete)
+        return self._replace(x=take(self.x), available=take(self.available))
 
-    def on_available(self, names, function, values, empty):
-        """Apply a function to the rows that have all of some modalities, and to no other.
+    def on_available(self, names, layer, function, values, empty):
+        """Run a layer on the rows that have all of some modalities, and on no other.
 
-        The function is not called for a batch without such a row: then nothing that it would do (batch statistics, losses,
-        random numbers) is done. It sees the rows in a batch of their own size, so that XLA compiles it and each of its
-        rows counts once.
+        For a batch without such a row it is not run at all, so that nothing else (batch statistics, losses, random numbers)
+        is changed. It sees the rows in a batch of their own size: each counts once. If the batch is `static` it sees B rows,
+        where rows that are there stand in for the others, in turn.
 
         Args:
             names: of the modalities.
-            function: takes the values of n rows -> (nest of tensors [n, ...], tensors without rows).
+            layer: what the function runs.
+            function: (values of n rows, some) -> nest of tensors [n, ...]; `some` is None, or a bool [] that is False where
+                the values are of no use, being those of a batch without such a row.
             values: nest of tensors [B, ...].
             empty: what the function returns for no rows.
 
         Returns:
-            The function's nest with zeros in all other rows, [B, ...]; and its tensors without rows.
+            The function's nest with zeros in all other rows, [B, ...]; and the sum of the losses that the layer added, [].
         """
         flagged = [name for name in names if name not in self.complete]
         if not flagged:
-            return function(values)
+            return call_with_losses(layer, lambda: function(values, None))
         has = self.available[flagged[0]]
         for name in flagged[1:]:
             has &= self.available[name]
+        some = tf.reduce_any(has)
+        if self.static:
+            return static_call(layer, function, values, has, some)
         index = tf.where(has)[:, 0]
-        of_rows, others = tf.cond(
-            tf.reduce_any(has),
-            lambda: function(tf.nest.map_structure(lambda value: gather_rows(value, index), values)),
-            lambda: empty,
-        )
         rows = tf.shape(has, tf.int64)[0]
-        return tf.nest.map_structure(lambda value: scatter_rows(value, index, rows), of_rows), others
+        there = tf.nest.map_structure(lambda value: gather_rows(value, index), values)
+        of_rows, loss = tf.cond(
+            some, lambda: call_with_losses(layer, lambda: function(there, None)), lambda: (empty, tf.zeros([]))
+        )
+        return tf.nest.map_structure(lambda value: scatter_rows(value, index, rows), of_rows), loss
+
+
+def static_call(layer, function, values, has, some):
+    """`Batch.on_available` with shapes that do not depend on the flags `has`, bool [B], and without a branch."""
+    index = stand_ins(has)
+    values = tf.nest.map_structure(lambda value: tf.where(some, gather_rows(value, index), 0.0), values)
+    before = [(variable, tf.convert_to_tensor(variable)) for variable in layer.non_trainable_variables]
+    of_rows, loss = call_with_losses(layer, lambda: function(values, some))
+    for variable, value in before:
+        variable.assign(tf.where(some, tf.convert_to_tensor(variable), value))
+    of_rows = tf.nest.map_structure(lambda value: tf.where(expand_mask(has, value), value, 0.0), of_rows)
+    return of_rows, tf.where(some, loss, 0.0)
 
 
 EMPTY = Batch({}, {}, frozenset())
 
 
-def read(inputs, event_shapes):
+def read(inputs, event_shapes, static=False):
     """Return the `Batch` of a dict of inputs, float32.
 
     Args:
         inputs: as of `inputs.check`.
         event_shapes: {name: E} of all modalities of the model, in order.
+        static: see `Batch`.
     """
     x, available, complete = {}, {}, []
     for name, shape in event_shapes.items():
@@ -101,7 +121,7 @@ def read(inputs, event_shapes):
         else:
             available[name] = tf.ones(tf.shape(x[name])[:1], tf.bool)
             complete.append(name)
-    return Batch(x, available, frozenset(complete))
+    return Batch(x, available, frozenset(complete), static)
 
 
 @tf.custom_gradient
@@ -115,3 +135,16 @@ def scatter_rows(value, index, rows):
     """[n, ...] to the rows `index`, int64 [n], of zeros [rows, ...]."""
     shape = tf.concat([[rows], tf.shape(value, tf.int64)[1:]], axis=0)
     return tf.ensure_shape(tf.scatter_nd(index[:, None], value, shape), (None, *value.shape[1:]))
+
+
+def stand_ins(has):
+    """Each row's own number if it is there, else that of one that is, all of them in turn: bool [B] -> int64 [B]."""
+    there = tf.cast(has, tf.int64)
+    order = tf.argsort(1 - there, stable=True)  # those that are there first
+    turn = tf.math.floormod(tf.cumsum(1 - there) - 1, tf.maximum(tf.reduce_sum(there), 1))
+    return tf.where(has, tf.range(tf.shape(has, tf.int64)[0]), tf.cast(tf.gather(order, tf.maximum(turn, 0)), tf.int64))
+
+
+def expand_mask(has, value):
+    """Flags of rows [B] in the rank of a value [B, ...]."""
+    return tf.reshape(has, [-1] + [1] * (len(value.shape) - 1))

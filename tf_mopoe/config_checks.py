@@ -38,17 +38,20 @@ def public(thing):
     return sorted(name for name in getattr(thing, "__dict__", ()) if not name.startswith("_"))
 
 
-def check_parts(parts, make):
-    """Raises a ValueError if layers of the user's own, or layers in several parts, do not come back from the config.
+def fault_of_parts(parts, make):
+    """Why layers of the user's own, or layers in several parts, do not come back from the config: a sentence, or None.
 
     Args:
         parts: {argument: layer or {name: layer}} of a model.
         make: function of such parts -> a model, which builds them.
+
+    Raises:
+        ValueError: for parts that share variables which no config holds.
     """
     layers = sharing.flat(parts)
     shared = common(layers)
     if sharing.is_loading() or not (shared or any(map(is_foreign, layers.values()))):
-        return
+        return None
     classes = {name: value for layer in layers.values() for name, value in custom_objects(layer).items()}
     with sharing.loading(), keras.saving.custom_object_scope(classes):
         try:
@@ -57,16 +60,16 @@ def check_parts(parts, make):
         except Exception as error:  # of any class: it is the user's code that runs
             bad = [argument for argument, layer in layers.items() if fails(copied, {"part": layer})]
             bad = bad[:1] or next(iter(shared), list(layers))
-            raise ValueError(
-                f"{' and '.join(bad)} must be made again from the config, or a saved model cannot be loaded: give layers of "
-                "your own `get_config` and `from_config` (see Keras' guide to serialization). "
+            return (
+                f"{' and '.join(bad)} must be made again from the config for the model to be saved: give layers of your own "
+                "`get_config` and `from_config` (see Keras' guide to serialization), or save the weights only. "
                 f"Received: {describe(error)}"
-            ) from error
+            )
     copies = sharing.flat(copies)
     for argument, layer in layers.items():
         if shapes(layer) != shapes(copies[argument]):
-            raise ValueError(
-                f"{argument} must be made again from the config with the same variables, or a saved model cannot be loaded. "
+            return (
+                f"{argument} must be made again from the config with the same variables for the model to be saved. "
                 f"Received: variables of shapes {shapes(layer)}, and then {shapes(copies[argument])}"
             )
     for (one, other), variables in shared.items():
@@ -75,6 +78,7 @@ def check_parts(parts, make):
                 f"{one} and {other} may share layers that their configs hold, not single variables or what a constructor "
                 f"made. Received: both have {[variable.path for variable in variables]}"
             )
+    return None
 
 
 def warn_of_unregistered(model, parts):

@@ -20,7 +20,7 @@ def build_networks(encoders, decoders, latent_dim):
     """Name and build encoders and decoders; the decoders say the shape of each modality.
 
     Returns:
-        {name: E}.
+        {name: E}, in the order of the encoders.
 
     Raises:
         ValueError: for a decoder that does not take the latent variables, or an encoder that does not take x.
@@ -37,7 +37,7 @@ def build_networks(encoders, decoders, latent_dim):
     for name, encoder in encoders.items():
         shape = (None, *shapes[name])
         build(encoder, shape, f"encoders[{name!r}] must take what decoders[{name!r}] makes, shape {shape}")
-    return shapes
+    return {name: shapes[name] for name in encoders}
 
 
 def build(layer, shape, expectation):

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tf_mopoe.batch import EMPTY, Batch
 from tf_mopoe.decoders import stop_gradient_to
-from tf_mopoe.network_losses import call_with_losses
+from tf_mopoe.hyperparameters import Hyperparameter
 
 PRIVATE_SOURCES = ("auxiliary", "own")
 
@@ -27,8 +27,9 @@ class Generative:
         private_priors: {name: p(w)}, of the modalities with private latent variables.
         auxiliary: {name: r(w)}, likewise: the spread of the w of modalities that a drawn z does not come from, around the
             mean of their prior. Empty for the source "own": then each w comes from its own posterior where there is one.
-        weights: {name: float}, of the reconstruction terms in a loss.
-        private_beta: weight of the KL of w in a loss; None: that of the KL of z.
+        term_weights: {name: Hyperparameter}, of the reconstruction terms in a loss. They are read where a loss is computed:
+            a graph that only decodes has none of their variables.
+        private_beta: `Hyperparameter`, the weight of the KL of w in a loss; None: that of the KL of z.
         batch: `Batch`, whose x is given.
         training: whether the decoders are in training mode.
     """
@@ -37,13 +38,18 @@ class Generative:
     prior: object
     private_priors: dict
     auxiliary: dict
-    weights: dict
-    private_beta: float | None = None
+    term_weights: dict
+    private_beta: Hyperparameter | None = None
     batch: Batch = EMPTY
     training: bool = False
 
     def __post_init__(self):
         self.losses = []  # of the decoders' calls, [] each
+
+    @property
+    def weights(self):
+        """{name: float}, in a graph tensors."""
+        return {name: weight.get() for name, weight in self.term_weights.items()}
 
     def given(self, batch, training=False):
         """The same p, of a batch."""
@@ -122,7 +128,7 @@ class Generative:
 
     def private_weight(self, beta):
         """The weight in a loss of the KL of private latent variables, where that of z has weight beta."""
-        return beta if self.private_beta is None else self.private_beta
+        return beta if self.private_beta is None else self.private_beta.get()
 
     def private_names(self, q):
         """Those of the batch's modalities that have private latent variables, in q too."""
@@ -189,19 +195,17 @@ class Generative:
         several = len(z.shape) > 2
         flat = tf.reshape(latents, [-1, latents.shape[-1]]) if several else latents
 
-        def log_probs(values):
+        def log_probs(values, some):
             latents, x = values
-
-            def call():
-                with stop_gradient_to(decoder, frozen):
-                    return decoder(latents, training=self.training).log_prob(x)
-
-            return call_with_losses(decoder, call)
+            with stop_gradient_to(decoder, frozen):
+                likelihood = decoder(latents, training=self.training)
+            if some is not None:  # there may be no x at all to stand in for what is missing
+                x = tf.where(some, x, decoder.likelihood.stand_in(likelihood))
+            return likelihood.log_prob(x)
 
         repeated = batch.repeat(name, tf.reduce_prod(lead)) if several else batch.select((name,))
-        values, loss = repeated.on_available(
-            (name,), log_probs, (flat, repeated.x[name]), empty=(tf.zeros([0]), tf.zeros([]))
-        )
+        values = (flat, repeated.x[name])
+        values, loss = repeated.on_available((name,), decoder, log_probs, values, empty=tf.zeros([0]))
         self.losses.append(loss)
         return tf.reshape(values, tf.shape(z)[:-1]) if several else values
 

@@ -26,6 +26,11 @@ class Likelihood(keras.layers.Layer):
     def check(self, name, x):
         """Raises a ValueError if rows x [N, E] of the modality are outside the support: here none are."""
 
+    def stand_in(self, likelihood):
+        """What stands in for a missing x: numbers of the support, [B, E]; the mean, or 0 where it is not finite."""
+        mean = tf.stop_gradient(likelihood.mean())
+        return tf.where(tf.math.is_finite(mean), mean, 0.0)
+
 
 class LocationScale(Likelihood):
     """A density with the decoder's output as its mean and one scale for the whole modality."""

@@ -1,7 +1,8 @@
 """The model: wires encoders, joint posterior, decoders, priors and objective. It knows no data set, no disk and no plot."""
 
+import warnings
+
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tf_mopoe import arguments, config_checks, construction, freezing
@@ -11,7 +12,7 @@ from tf_mopoe.checks import check_count
 from tf_mopoe.datasets.rows import Rows, as_dataset
 from tf_mopoe.generative import Generative
 from tf_mopoe.marginal_likelihood import marginal_log_likelihood
-from tf_mopoe.network_losses import call_with_losses, weight_losses
+from tf_mopoe.network_losses import weight_losses
 from tf_mopoe.not_finite import check_weights
 from tf_mopoe.objectives import ELBO, Objective
 from tf_mopoe.posteriors import mixture_of_products
@@ -109,22 +110,18 @@ class MultimodalVAE(Saved, BoundModel):
         self.make_training_state(base_seed)
         self.built = True
         freezing.hand_down(self)
-        config_checks.check_parts(self.layer_parts(), lambda parts: MultimodalVAE(**parts))
+        self.save_fault = config_checks.fault_of_parts(self.layer_parts(), lambda parts: MultimodalVAE(**parts))
+        if self.save_fault:
+            warnings.warn(self.save_fault, stacklevel=2)
 
     def build(self, input_shape=None):
         """No-op: all parts are built when the model is made."""
 
     @property
-    def has_private(self):
-        """Whether any modality has private latent variables."""
-        return bool(self.private_dims)
-
-    @property
     def generative(self):
         """p, the generative side, of no batch yet: `Generative`."""
-        return Generative(
-            self.decoders, self.prior, self.private_priors, self.auxiliary_priors, self.term_weights, self.private_beta
-        )
+        priors = self.prior, self.private_priors, self.auxiliary_priors
+        return Generative(self.decoders, *priors, self._term_weights, self._private_beta)
 
     # ---- from inputs to distributions
 
@@ -137,7 +134,9 @@ class MultimodalVAE(Saved, BoundModel):
             seed: int or stream, of the subsets that the joint posterior draws, if it does. Default: fixed ones.
         """
         reading.check(inputs, self.event_shapes)
-        batch = read(inputs, self.event_shapes)
+        # Keras' steps compiled by XLA, its default on GPUs.
+        static = bool(self.compiled and self.jit_compile) and not tf.executing_eagerly()
+        batch = read(inputs, self.event_shapes, static)
         experts, private, losses = {}, {}, []
         for name in batch.names:
             shared, own, loss = self.encode_modality(name, batch, training)
@@ -154,12 +153,11 @@ class MultimodalVAE(Saved, BoundModel):
         """(loc, scale) [B, D] and [B, P] or (), those of the standard density in rows without x; and the losses, []."""
         encoder = self.encoders[name]
 
-        def networks(x):
-            return call_with_losses(encoder, lambda: encoder.posteriors(x, training=training))
-
         sizes = [self.latent_dim] + [encoder.private_dim] * (encoder.private_dim > 0)
         empty = [(tf.zeros([0, size]), tf.zeros([0, size])) for size in sizes] + [()] * (2 - len(sizes))
-        pairs, loss = batch.on_available((name,), networks, batch.x[name], (tuple(empty), tf.zeros([])))
+        pairs, loss = batch.on_available(
+            (name,), encoder, lambda x, _: encoder.posteriors(x, training=training), batch.x[name], tuple(empty)
+        )
         if name not in batch.complete:
             has = batch.available[name][:, None]
             pairs = [(pair[0], tf.where(has, pair[1], 1.0)) if pair else () for pair in pairs]
@@ -259,9 +257,9 @@ class MultimodalVAE(Saved, BoundModel):
         stream = as_stream(seed)
         z = None
         if sampler is not None:
-            z = np.asarray(sampler(num_samples, int(stream.seed[0])), np.float32)
-            if z.shape != (num_samples, self.latent_dim):
-                raise ValueError(f"`sampler` must give z {(num_samples, self.latent_dim)}. Received: shape {z.shape}")
+            z = arguments.checked_latents(
+                "sampler", sampler(num_samples, int(stream.seed[0])), num_samples, self.latent_dim
+            )
         return self.generate_rows(num_samples, stream, z, private_temperature)
 
     def generate_rows(self, rows, stream, z=None, private_temperature=None):

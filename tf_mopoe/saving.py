@@ -49,7 +49,13 @@ class Saved:
         return model
 
     def save(self, filepath, *args, **kwargs):
-        """As `keras.Model.save`, with a warning of classes that are not registered, without which no file is read."""
+        """As `keras.Model.save`, with a warning of classes that are not registered, without which no file is read.
+
+        Raises:
+            ValueError: for a model whose parts cannot be made again from their configs, as a file of it could not be loaded.
+        """
+        if self.save_fault:
+            raise ValueError(self.save_fault)
         config_checks.warn_of_unregistered(self, self.layer_parts() | {"objective": self.objective})
         super().save(filepath, *args, **kwargs)
 

@@ -87,7 +87,10 @@ class RowStream:
             return draw(stream, of_row)
 
         static = [size if isinstance(size, int) else None for size in of_row]
-        drawn = tf.map_fn(one, self.seeds, fn_output_signature=tf.TensorSpec(static, tf.float32))
+        seeds = tf.concat(
+            [self.seeds, tf.zeros([1, 2], tf.int32)], axis=0
+        )  # one more: a batch without rows has none to stack
+        drawn = tf.map_fn(one, seeds, fn_output_signature=tf.TensorSpec(static, tf.float32))[:-1]
         return tf.transpose(drawn, [*range(1, axis + 1), 0, *range(axis + 1, len(shape))])
 
 
@@ -95,7 +98,7 @@ def as_stream(seed=None):
     """Return the stream of an integer seed, or of a new one if None (in a graph: a new one at each of its calls)."""
     if isinstance(seed, (Stream, RowStream)):
         return seed
-    if tf.is_tensor(seed):
+    if tf.is_tensor(seed) and seed.shape.rank == 1:  # the seed of a stateless operation, int32 [2]
         return Stream(seed)
     if seed is None and not tf.executing_eagerly():
         return Stream(tf.random.uniform([2], maxval=2**31 - 1, dtype=tf.int32))

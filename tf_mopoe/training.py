@@ -102,7 +102,7 @@ class BoundModel(keras.Model):
         )
         self.base_seed = seed
         names = ["loss", *(f"reconstruction_{name}" for name in self.modalities), "kl"]
-        names += ["private_kl"] * self.has_private + [*getattr(self.objective, "extra_metrics", ()), "elbo"]
+        names += ["private_kl"] * bool(self.private_dims) + [*getattr(self.objective, "extra_metrics", ()), "elbo"]
         self.means = {name: keras.metrics.Mean(name=name) for name in names}
         self.first_not_finite = FirstNotFinite(self.modalities)
         self.evaluation_samples = 1

@@ -5,7 +5,7 @@ A new experiment is one more class with these members, and its name in `EXPERIME
     sources                     flags that say where its data is: the constructor's arguments
     defaults                    of the flags that it has its own of
     load(split, seed, epoch)    -> `Rows` (or arrays by name), labels [N]
-    model(latent_dim, private_dim, method=...)    -> `MultimodalVAE`, of one of `trainers.methods`
+    model(latent_dim, private_dim, method=...)    -> `MultimodalVAE`, by a `tf_mopoe.methods.Method`
     train_classifiers(seed)     -> {name: Keras classifier} of the modalities that need a trained one
     readers, other_readers      {name: function x -> classes} that read without training, and a second way to read
     drawers                     {name: function (axes, x)} that draw
@@ -14,7 +14,6 @@ A new experiment is one more class with these members, and its name in `EXPERIME
 
 import functools
 
-import keras
 from absl import app, flags
 
 import tf_mopoe as mopoe
@@ -26,7 +25,6 @@ from tf_mopoe.networks import digits as digit_networks
 from tf_mopoe.networks import mnist_svhn_text as mst_networks
 from tf_mopoe.networks import polymnist as polymnist_networks
 from trainers import commands
-from trainers.methods import JOINT_ENCODER
 
 # The flags that a data set may have its own default of.
 DEFAULTS = {
@@ -179,17 +177,11 @@ class SmallPolyMNIST(PolyMNIST):
 
 
 def assemble(networks, latent_dim, private_dim, method, **kwargs):
-    """A `MultimodalVAE` of {name: (encoder network, decoder network, likelihood)} and one of `trainers.methods`."""
-    joint_posterior = method.joint_posterior
-    if joint_posterior == JOINT_ENCODER:
-        fresh = {name: keras.models.clone_model(network) for name, (network, _, _) in networks.items()}
-        joint_posterior = mopoe.JointEncoder(mopoe.networks.joint_encoder(fresh), latent_dim)
-    elif callable(joint_posterior):
-        joint_posterior = joint_posterior()
+    """A `MultimodalVAE` of {name: (encoder network, decoder network, likelihood)} and a `tf_mopoe.methods.Method`."""
     return mopoe.MultimodalVAE(
         encoders={n: method.encoder(network, latent_dim, private_dim) for n, (network, _, _) in networks.items()},
         decoders={n: mopoe.Decoder(network, likelihood) for n, (_, network, likelihood) in networks.items()},
-        joint_posterior=joint_posterior,
+        method=method,
         **kwargs,
     )
 

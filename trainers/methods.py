@@ -1,36 +1,42 @@
-"""The methods that can be trained: of each the joint posterior, and the objective for a beta.
+"""The methods that can be trained, {name: function of beta, a number or a schedule -> `tf_mopoe.methods.Method`}.
 
-A new method is one more line here, if its objective or its layer is there (BUILD.md, "Adding a method").
+A new method is one more line here, if its objective or its layer is there (docs/design.md, "Adding a method").
 """
 
-import functools
-from typing import NamedTuple
+import dataclasses
 
-from tf_mopoe import GaussianEncoder, LaplaceEncoder, MixtureOfProducts
+from tf_mopoe import GaussianEncoder, LaplaceEncoder, MixtureOfProducts, methods
 from tf_mopoe import objectives as of
 
 
-class Method(NamedTuple):
-    joint_posterior: object  # a name, a function that makes a layer, or JOINT_ENCODER
-    objective: object  # function of beta, a number or a schedule -> objective
+@dataclasses.dataclass(frozen=True)
+class Combined(methods.Method):
+    """Any joint posterior with any objective."""
+
+    joint_posterior: object  # a name or a layer
+    objective: of.Objective
     encoder: type = GaussianEncoder
 
+    def parts(self, encoders):
+        return {"joint_posterior": self.joint_posterior, "objective": self.objective}
 
-JOINT_ENCODER = "joint_encoder"  # a `JointEncoder` over fresh networks of all modalities
-dreg = functools.partial(of.IWAE, 10, gradient="dreg")
+
+def dreg(beta):
+    return of.IWAE(10, beta, gradient="dreg")
+
 
 METHODS = {
-    "mopoe": Method("mopoe", of.ELBO),
-    "mopoe_dreg": Method("mopoe", dreg),
-    "mopoe_contrastive": Method("mopoe", lambda beta: of.Contrastive(of.ELBO(beta))),
-    "mvae": Method("mvae", of.MVAE),
-    "mvae_joint": Method("mvae", of.ELBO),  # the bound of all modalities alone
-    "mmvae": Method("mmvae", functools.partial(of.ELBO, kl="mixture")),  # K = 1
-    "mmvae_dreg": Method("mmvae", dreg),
-    "mmvae_laplace": Method("mmvae", dreg, LaplaceEncoder),
-    "mmjsd": Method("mmjsd", of.MMJSD),
-    "jmvae": Method(JOINT_ENCODER, lambda beta: of.JMVAE(beta=beta)),
-    "telbo": Method(JOINT_ENCODER, of.TELBO),
-    "mvtcae": Method("mvtcae", lambda beta: of.MVTCAE(beta=beta)),
-    "conjunctive": Method(lambda: MixtureOfProducts("full", "conjunctive"), of.ELBO),
+    "mopoe": methods.MoPoE,
+    "mopoe_dreg": lambda beta: Combined("mopoe", dreg(beta)),
+    "mopoe_contrastive": lambda beta: Combined("mopoe", of.Contrastive(of.ELBO(beta))),
+    "mvae": lambda beta: methods.MVAE(beta, num_subsets=0),  # all and each alone
+    "mvae_joint": lambda beta: Combined("mvae", of.ELBO(beta)),  # the bound of all modalities alone
+    "mmvae": lambda beta: Combined("mmvae", of.ELBO(beta, kl="mixture")),  # K = 1
+    "mmvae_dreg": lambda beta: Combined("mmvae", dreg(beta)),
+    "mmvae_laplace": lambda beta: Combined("mmvae", dreg(beta), LaplaceEncoder),  # with K = 10 and a fixed prior
+    "mmjsd": methods.MMJSD,
+    "jmvae": methods.JMVAE,
+    "telbo": methods.TELBO,
+    "mvtcae": methods.MVTCAE,
+    "conjunctive": lambda beta: Combined(MixtureOfProducts("full", "conjunctive"), of.ELBO(beta)),
 }

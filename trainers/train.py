@@ -155,12 +155,10 @@ def last_epoch(out):
 
 
 def new_model(experiment, settings):
-    method = METHODS[settings["method"]]
     model = experiment.model(
         settings["latent_dim"],
         settings["private_dim"],
-        method=method,
-        objective=method.objective(beta(experiment, settings)),
+        method=METHODS[settings["method"]](beta(experiment, settings)),
         private_beta=settings["private_beta"],
         seed=settings["seed"],
     )

@@ -44,26 +44,31 @@ def usable_rows(x, card, margin=0.1):
     return usable
 
 
-def fuse(experts, modalities, has=None, prior_expert="full"):
-    """The subset posterior of what each row has: the product of its experts, as of `MultimodalVAE.subset_posterior`.
+def fuse(experts, modalities, has=None, prior_expert="full", pooling="product", weights=None, correlation=None):
+    """The subset posterior of what each row has: its experts, pooled, as of `MultimodalVAE.subset_posterior`.
 
-        precision = prior + sum{ 1 / scale[m]^2 : m };   loc = sum{ loc[m] / scale[m]^2 : m } / precision
+    "product": precision = prior + sum{ 1 / scale[m]^2 : m };   loc = sum{ loc[m] / scale[m]^2 : m } / precision
+
+    The formulas of the others are those of the layers in `tf_mopoe.pooling`. What a model needs stands in the .json of each
+    encoder, "fusion".
 
     Args:
         experts: {name: {"loc": [B, D], "scale": [B, D]}} of some or all of the modalities, as an encoder's runner gives
             them. What a row does not have may hold anything, NaN included.
         modalities: names of all modalities that the model has.
         has: {name: bool [B]}; a modality that is not named is there for every row of its expert.
-        prior_expert: when the prior N(0, I) is one more expert: "full" (default: in the rows that have all modalities, if
-            the model has two or more), "all", "none", or "conjunctive" (p^(1 - n) in a product of n, and a scale above 1
-            counts as 1). `modalities` and this stand in each encoder's .json, "fusion".
+        prior_expert: when the prior N(0, I) is one more expert of a "product": "full" (default: in the rows that have all
+            modalities, if the model has two or more), "all" (or "conjunctive", which is the same), or "none".
+        pooling: "product" (default), "weighted", "hellinger" or "correlated".
+        weights: {name: [D]} of all modalities, 0 or more, for "weighted".
+        correlation: a number from 0 to below 1, for "correlated".
 
     Returns:
         loc, scale: float32 [B, D]. A row that has nothing: the prior, 0 and 1.
 
     Raises:
-        ValueError: for no or an unknown modality or rule, shapes that differ, or a loc that is not finite or a scale that
-            is not positive and finite (in float32) in a row that has it.
+        ValueError: for no or an unknown modality, rule or pooling, a pooling without its numbers, shapes that differ, or a
+            loc that is not finite or a scale that is not positive and finite (in float32) in a row that has it.
     """
     pairs = list(experts.values()) if isinstance(experts, dict) else [None]
     if not all(isinstance(pair, dict) and {"loc", "scale"} <= set(pair) for pair in pairs):
@@ -80,30 +85,107 @@ def fuse(experts, modalities, has=None, prior_expert="full"):
         raise ValueError(
             f'`prior_expert` must be "full", "all", "none" or "conjunctive". Received: prior_expert={prior_expert!r}'
         )
+    if pooling not in ("product", "weighted", "hellinger", "correlated"):
+        raise ValueError(
+            f'`pooling` must be "product", "weighted", "hellinger" or "correlated". Received: pooling={pooling!r}'
+        )
+    loc, scale, members = stacked(experts, has)
+    count = members.sum(axis=1)  # [B]
+    if pooling == "product":
+        complete = (count == len(modalities)) & (len(modalities) > 1)
+        power = {"full": complete, "none": count < 0}.get(prior_expert, count >= 0)
+        loc, scale = product(loc, scale, members, power)
+    elif pooling == "weighted":
+        loc, scale = weighted(loc, scale, members, checked_weights(weights, experts, modalities, loc.shape[-1]))
+    elif pooling == "correlated":
+        if isinstance(correlation, bool) or not isinstance(correlation, (int, float)) or not 0.0 <= correlation < 1.0:
+            raise ValueError(f"`correlation` must be a number from 0 to below 1. Received: correlation={correlation!r}")
+        loc, scale = correlated(loc, scale, members, correlation)
+    else:
+        loc, scale = hellinger(loc, scale, members)
+    some = (count > 0)[:, None]
+    return np.where(some, loc, 0.0).astype(np.float32), np.where(some, scale, 1.0).astype(np.float32)
+
+
+def stacked(experts, has):
+    """loc and scale float64 [B, M, D], 0 and 1 in what a row does not have, and members, bool [B, M]."""
     shapes = {name: (np.shape(expert["loc"]), np.shape(expert["scale"])) for name, expert in experts.items()}
     shape = next(iter(shapes.values()))[0]
     if len(shape) != 2 or any(both != (shape, shape) for both in shapes.values()):
         raise ValueError(f"All loc and scale must have the same shape (rows, latent_dim). Received: {shapes}")
-    flags = {name: np.asarray(has.get(name, np.ones(shape[0], bool))) for name in experts}
-    precision, weighted = np.zeros(shape), np.zeros(shape)  # float64
-    for name, expert in experts.items():
-        present = flags[name]
+    members = np.zeros((shape[0], len(experts)), bool)
+    locs, scales = np.zeros((shape[0], len(experts), shape[1])), np.ones((shape[0], len(experts), shape[1]))
+    least, most = np.finfo(np.float32).tiny, np.finfo(np.float32).max
+    for number, (name, expert) in enumerate(experts.items()):
+        present = np.asarray(has.get(name, np.ones(shape[0], bool)))
         if present.dtype != bool or present.shape != shape[:1]:
             raise ValueError(f"has[{name!r}] must be bool ({shape[0]},). Received: {present.dtype} {present.shape}")
         loc, scale = (np.asarray(expert[key], np.float64)[present] for key in ("loc", "scale"))
-        least, most = np.finfo(np.float32).tiny, np.finfo(np.float32).max
         if not ((np.abs(loc) <= most).all() and (scale >= least).all() and (scale <= most).all()):
             raise ValueError(
                 f"`experts` must have a finite loc and a positive, finite scale in every row that has them. "
                 f"Received: others of {name!r}"
             )
-        if prior_expert == "conjunctive":
-            scale = np.minimum(scale, 1.0)
-        precision[present] += scale**-2
-        weighted[present] += loc * scale**-2
-    count = np.sum(list(flags.values()), axis=0)  # n of each row, [B]
-    complete = (count == len(modalities)) & (len(modalities) > 1)
-    power = {"full": complete, "all": count >= 0, "none": count < 0, "conjunctive": 1.0 - count}[prior_expert]
-    precision += power[:, None]
-    precision[precision == 0.0] = 1.0  # a row that has nothing
-    return (weighted / precision).astype(np.float32), (precision**-0.5).astype(np.float32)
+        members[:, number], locs[present, number], scales[present, number] = present, loc, scale
+    return locs, scales, members
+
+
+def checked_weights(weights, experts, modalities, size):
+    """The weights of the experts, float64 [M, D]."""
+    named = isinstance(weights, dict) and set(weights) == set(modalities)
+    arrays = [np.asarray(weights[name], np.float64) for name in experts] if named else []
+    if not named or not all(a.shape == (size,) and (a >= 0.0).all() and np.isfinite(a).all() for a in arrays):
+        raise ValueError(
+            f"`weights` must have ({size},) numbers, 0 or more, of each of {list(modalities)}. Received: weights={weights!r}"
+        )
+    return np.stack(arrays)
+
+
+# ---- the poolings: loc, scale [B, M, D] and members [B, M] -> loc, scale [B, D]; anything for a row without members
+
+
+def product(loc, scale, members, power):
+    """The product of the experts and, to the power [B], of the prior."""
+    precision = members[..., None] * scale**-2
+    total = power[:, None] + precision.sum(axis=1)
+    total[total == 0.0] = 1.0
+    return (precision * loc).sum(axis=1) / total, total**-0.5
+
+
+def weighted(loc, scale, members, weights):
+    """The product of the experts to the power of weights [M, D], which sum to 1 over the members."""
+    share = members[..., None] * weights
+    precision = share * scale**-2
+    share, total = share.sum(axis=1), precision.sum(axis=1)
+    share[share == 0.0] = total[total == 0.0] = 1.0
+    return (precision * loc).sum(axis=1) / total, (share / total) ** 0.5
+
+
+def correlated(loc, scale, members, correlation):
+    """The consensus of experts whose errors have this correlation."""
+    count = members.sum(axis=1)[:, None]
+    shrink = correlation / (1.0 + (count - 1.0) * correlation)
+    inverse = members[..., None] / scale
+    sums = inverse.sum(axis=1)
+    total = ((inverse**2).sum(axis=1) - shrink * sums**2) / (1.0 - correlation)
+    total[count[:, 0] == 0] = 1.0
+    moment = (inverse**2 * loc).sum(axis=1) - shrink * sums * (inverse * loc).sum(axis=1)
+    return moment / (1.0 - correlation) / total, total**-0.5
+
+
+def hellinger(loc, scale, members):
+    """The Gaussian with the first two moments of the squared sum of the roots of the experts' densities, normalised."""
+    center = loc.mean(axis=1, keepdims=True)
+    loc, precision = loc - center, scale**-2
+    spread = scale[:, :, None] ** 2 + scale[:, None] ** 2  # [B, M, M, D]
+    total = precision[:, :, None] + precision[:, None]
+    mean = ((precision * loc)[:, :, None] + (precision * loc)[:, None]) / total
+    overlap = (
+        np.log(2.0 * scale[:, :, None] * scale[:, None] / spread) - 0.5 * (loc[:, :, None] - loc[:, None]) ** 2 / spread
+    )
+    weights = (members[:, :, None] & members[:, None]) * np.exp(0.5 * overlap.sum(axis=-1))  # [B, M, M]
+    mass = weights.sum(axis=(1, 2), keepdims=True)
+    weights = (weights / np.where(mass > 0.0, mass, 1.0))[..., None]
+    first = (weights * mean).sum(axis=(1, 2))
+    variance = (weights * (2.0 / total + (mean - first[:, None, None]) ** 2)).sum(axis=(1, 2))
+    return first + center[:, 0], variance**0.5

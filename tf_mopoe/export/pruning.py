@@ -22,6 +22,8 @@ def prune(path):
             kept = [node for node in function.node_def if node.name in needed]
             del function.node_def[:]
             function.node_def.extend(kept)
+            for node in function.node_def:  # a reader warns of gradients that were not saved
+                node.attr.pop("_gradient_op_type", None)
     file.write_bytes(content.SerializeToString(deterministic=True))
     (path / "fingerprint.pb").unlink(missing_ok=True)  # optional, and it was that of the file as it was
 

@@ -97,7 +97,9 @@ def write(model, endpoints, name, path):
     archive.track(holder)
     for signature, (function, specs) in endpoints.items():
         archive.add_endpoint(signature, function, input_signature=specs)
-    archive.write_out(str(path), verbose=False)
+    # Nobody takes gradients of an export, and theirs would hold on to what pruning takes out.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    archive.write_out(str(path), options=options, verbose=False)
     pruning.prune(path)
     # The server keeps an executor for each signature it has run, so the default is warmed up besides its namesake.
     inputs = {signature: specs for signature, (_, specs) in endpoints.items()}

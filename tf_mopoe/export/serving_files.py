@@ -198,7 +198,7 @@ def readme(name, model, num_samples, signatures):
         "K": num_samples,
         "parts": ", ".join(f"`{part}`" for part, _ in parts),
         "fused": f"`loc`, `scale` [B, {latent}], " if "encode" in signatures else "",
-        "private": ", private latent variables from their prior" if model.has_private else "",
+        "private": ", private latent variables from their prior" if model.private_dims else "",
     }
     return README.format(
         name=name,

@@ -58,7 +58,6 @@ class IWAE(Objective):
         rows, subsets = tf.shape(joint.weights)[0], joint.num_components
         index = tf.repeat(tf.range(subsets), count)[:, None] + tf.zeros([rows], tf.int32)  # [S * K, B]
         sample = joint.sample_component(index, stream)  # z [S * K, B, D]
-        w = p.sample_private(q, sample, stream.child("private"))
         beta = schedule_value(self.beta, q.step)
         private_beta = p.private_weight(beta)
         plain = self.gradient == "iwae"
@@ -66,7 +65,11 @@ class IWAE(Objective):
         if not plain:
             density = joint.stop_gradient()
             sample = sample._replace(z=scale_gradient(sample.z, share, "z"))
-            w = {name: scale_gradient(own, share, "w") for name, own in w.items()}
+        w = p.sample_private(q, sample, stream.child("private"))
+        if not plain:  # an auxiliary prior has no density in the weights: its gradient is the plain one
+            for name, own in w.items():
+                member = p.is_member(name, q, sample)[..., None]
+                w[name] = tf.where(member, scale_gradient(own, share, "w"), own)
         log_probs = p.log_prob(sample.z, w)
         ratio = p.prior.log_prob(sample.z) - density.log_prob(sample.z)
         private_ratio = p.private_ratio(q, sample, w, frozen=not plain)

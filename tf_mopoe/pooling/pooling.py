@@ -49,6 +49,9 @@ class Pooling(keras.layers.Layer):
         """
         raise NotImplementedError
 
+    def get_build_config(self):
+        return None  # the joint posterior builds it
+
     def fusion(self):
         """The settings with which `export.fuse` pools the same in NumPy: a dict for JSON."""
         raise NotImplementedError

@@ -7,7 +7,6 @@ from tf_mopoe.encoders import GaussianEncoder
 from tf_mopoe.families import Normal
 from tf_mopoe.freezing import hand_down
 from tf_mopoe.mixture import Mixture
-from tf_mopoe.network_losses import call_with_losses
 from tf_mopoe.pooling.product import Product
 from tf_mopoe.posteriors.joint_posterior import JointPosterior
 
@@ -60,13 +59,12 @@ class JointEncoder(JointPosterior):
         if q is None or set(experts.names) != set(self.modalities) or set(q.batch.x) != set(self.modalities):
             return product
 
-        def network(x):
-            features, loss = call_with_losses(self.encoder, lambda: self.encoder.features(x, training=q.training))
-            return self.encoder.shared(features), loss
+        def network(x, _):
+            return self.encoder.shared(self.encoder.features(x, training=q.training))
 
         nothing = tf.zeros([0, self.encoder.latent_dim])
         x = {name: q.batch.x[name] for name in self.modalities}
-        (loc, scale), loss = q.batch.on_available(self.modalities, network, x, ((nothing, nothing), tf.zeros([])))
+        (loc, scale), loss = q.batch.on_available(self.modalities, self.encoder, network, x, (nothing, nothing))
         q.losses.append(loss)
         complete = tf.reduce_all(experts.available, axis=1)[:, None, None]
         loc = tf.where(complete, loc[:, None], product.loc)

@@ -55,6 +55,14 @@ class JointPosterior(keras.layers.Layer):
         """The largest components only that a row can form, from which a method translates: `Mixture`."""
         raise NotImplementedError
 
+    def draws(self, names):
+        """Whether the components of these modalities are some that are drawn."""
+        return False
+
+    def available_subsets(self, names):
+        """The subsets of the modalities in `names` that are components, in order."""
+        return (tuple(names),)
+
     def has_product(self, names):
         """Whether the experts of these modalities can be pooled."""
         return self.family is Normal or len(names) == 1
