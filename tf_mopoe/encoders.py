@@ -15,7 +15,7 @@ class GaussianEncoder(keras.layers.Layer):
         features = flatten(network(x));   loc = dense(features);   scale = exp(bounded(dense(features)) / 2)
 
     The second head is the log-variance, as in Kingma & Welling 2014, appendix C.2, and grows with the logarithm only beyond
-    +-10: scales stay finite and positive, and keep a gradient, for features of any size. All heads compute in float32
+    +-14: scales stay finite and positive, and keep a gradient, for features of any size. All heads compute in float32
     whatever the dtype policy of the network.
 
     Args:

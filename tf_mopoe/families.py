@@ -98,7 +98,7 @@ class Laplace:
         return tfd.Independent(tfd.Laplace(loc, scale), reinterpreted_batch_ndims=1)
 
 
-IDENTITY = 10.0  # log-variances up to this size are taken as they are: scales from .007 to 150
+IDENTITY = 14.0  # log-variances up to this size are taken as they are: scales from .0009 to 1,100
 FAMILIES = {family.name: family for family in (Normal, Laplace)}
 
 
@@ -119,6 +119,6 @@ def scale_of(log_variance):
 
 
 def bounded(log_variance):
-    """The same number up to +-10; beyond, it grows with the logarithm of what is given."""
+    """The same number up to +-14; beyond, it grows with the logarithm of what is given."""
     above, below = tf.nn.relu(log_variance - IDENTITY), tf.nn.relu(-log_variance - IDENTITY)
     return log_variance - above + tf.math.log(1.0 + above) + below - tf.math.log(1.0 + below)

@@ -145,7 +145,7 @@ class MultimodalVAE(Saved, BoundModel):
                 private[name] = one_component(*own, construction.PRIVATE_FAMILY, name)
             losses.append(loss)
         stream = None if seed is None else as_stream(seed)
-        q = Posterior(self.mixture, batch, experts, private, stream, tf.convert_to_tensor(self.step), training)
+        q = Posterior(self.mixture, batch, experts, private, stream, self.step, training)
         q.losses += losses
         return q
 

@@ -10,6 +10,7 @@ from tf_mopoe import inputs as reading
 from tf_mopoe.hyperparameters import as_number
 
 NAMES = "modalities"  # beside the model's weights in a file: whose they are, in order
+STEP = "step"  # and how many training steps were taken
 PARTS = ("encoders", "decoders", "joint_posterior", "objective", "prior", "private_prior")
 
 
@@ -62,6 +63,7 @@ class Saved:
     def save_own_variables(self, store):
         super().save_own_variables(store)
         store[NAMES] = np.frombuffer(json.dumps(list(self.encoders)).encode(), np.uint8)
+        store[STEP] = np.asarray(self.step.read_value())
 
     def load_own_variables(self, store):
         store = {key: store[key] for key in list(store.keys())}
@@ -69,8 +71,8 @@ class Saved:
         found = json.loads(np.asarray(store.pop(NAMES)).tobytes()) if NAMES in store else list(self.modalities)
         if found != list(self.encoders):
             raise ValueError(f"The file must have weights of the modalities {list(self.encoders)}. Received: {found}")
-        if store:  # a file of version 0.1 does not have the step
-            super().load_own_variables(store)
+        self.step.assign(np.asarray(store.pop(STEP, 0)))
+        super().load_own_variables(store)
 
     def quantize(self, *args, **kwargs):
         """Raises a ValueError: what there is instead is `tf_mopoe.export.tflite_encoders`, and each network's own method."""

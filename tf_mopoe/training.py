@@ -91,14 +91,10 @@ class BoundModel(keras.Model):
 
     def make_training_state(self, seed):
         """Make the step, the metrics and what finds a loss that is not finite; `seed`: int32 [2], of all draws."""
-        # Steps that were taken, apart from the optimizer's: it counts updates, and starts again when compiled again.
-        self.step = self.add_weight(
-            name="step",
-            shape=(),
-            dtype="int64",
-            initializer="zeros",
-            trainable=False,
-            aggregation="only_first_replica",
+        # Steps that were taken, apart from the optimizer's: it counts updates, and starts again when compiled again. No
+        # weight, as it is none of the parameters; saving.py saves it.
+        self.step = tf.Variable(
+            0, trainable=False, dtype=tf.int64, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA, name="step"
         )
         self.base_seed = seed
         names = ["loss", *(f"reconstruction_{name}" for name in self.modalities), "kl"]

@@ -189,7 +189,7 @@ def main(_):
     keras.config.set_dtype_policy(FLAGS.precision)
     model = workloads.model(FLAGS.workload, FLAGS.modalities)
     works = MODES[FLAGS.mode](model)
-    tell({"works": list(works), "parameters": model.count_params() - 1})  # without the step
+    tell({"works": list(works), "parameters": model.count_params()})
     for line in sys.stdin:
         name, steps = line.rsplit(maxsplit=1)
         tell(works[name](int(steps)))

@@ -73,7 +73,7 @@ def check_beta(beta, name="beta"):
 
 def schedule_value(beta, step):
     """The number itself, or the schedule's value at the training step."""
-    return beta(step) if isinstance(beta, Schedule) else beta
+    return beta(tf.convert_to_tensor(step)) if isinstance(beta, Schedule) else beta
 
 
 def bound_terms(p, reconstruction, kl, private_kl, beta, private_factor=1.0):

@@ -17,7 +17,7 @@ class Posterior:
         experts: {name: `Mixture` of one component, q(z | x)}; in the rows that lack the modality the standard density.
         private: {name: `Mixture` of one component, q(w | x)}, of the encoders with private latent variables.
         stream: of the subsets that the layer draws, if it does.
-        step: how many training steps were taken, for schedules.
+        step: how many training steps were taken, an int or a variable, for schedules.
         training: whether networks of the layer are in training mode.
     """
 
