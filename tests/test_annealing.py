@@ -94,7 +94,7 @@ def test_every_number_of_every_objective_is_live(case):
         np.testing.assert_allclose(after, other.loss_terms(inputs, seed).loss, rtol=1e-5)
 
 
-@keras.saving.register_keras_serializable(package="test")
+@keras.saving.register_keras_serializable(package="test_annealing")
 class Own(objectives.Objective):
     """A user's: it reads its number as any attribute."""
 

@@ -50,8 +50,8 @@ def test_each_has_a_line_in_the_documents():
 # ---- presets of tf_mopoe.methods
 
 PRESETS = methods.NAMES
-PARTS = {"joint_posterior": "mopoe", "objective": mopoe.objectives.ELBO(), "prior": mopoe.priors.Standard()}
-PARTS |= {"private_prior": mopoe.priors.Standard()}
+PARTS = {"joint_posterior": lambda: "mopoe", "objective": mopoe.objectives.ELBO}
+PARTS |= {"prior": mopoe.priors.Standard, "private_prior": mopoe.priors.Standard}
 
 
 def tiny_model(preset, private_dim=None, **kwargs):
@@ -93,9 +93,9 @@ def test_a_preset_refuses_what_it_sets_itself(name):
     assert {"joint_posterior", "objective"} <= set(parts) <= set(PARTS)
     for argument in parts:
         with pytest.raises(ValueError, match=rf"`method` sets \['{argument}'\], which must not be given besides"):
-            tiny_model(preset, method=name, **{argument: PARTS[argument]})
+            tiny_model(preset, method=name, **{argument: PARTS[argument]()})
     for argument in set(PARTS) - set(parts):
-        tiny_model(preset, method=name, **{argument: PARTS[argument]})
+        tiny_model(preset, method=name, **{argument: PARTS[argument]()})
 
 
 @pytest.mark.parametrize("name", [name for name, preset in PRESETS.items() if preset.needs_private])

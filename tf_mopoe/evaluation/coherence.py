@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tf_mopoe.arguments import checked_latents
 from tf_mopoe.checks import check_count, check_integer
 from tf_mopoe.datasets.rows import Rows, take
 from tf_mopoe.evaluation import subset_latents
@@ -109,6 +110,8 @@ def joint_coherence(model, classifiers, num_samples=1000, seed=0, latent=None):
     num_samples, seed = check_count("num_samples", num_samples), check_integer("seed", seed)
     if latent is not None and not callable(latent):
         raise ValueError(f"`latent` must be a function or None. Received: latent={latent!r}")
-    made = model.generate(num_samples, seed=seed, sampler=latent)
+    size = num_samples, model.latent_dim
+    sampler = None if latent is None else lambda *draw: checked_latents("latent", latent(*draw), *size)
+    made = model.generate(num_samples, seed=seed, sampler=sampler)
     classes = np.stack([read_label(classifier, made[name]) for name, classifier in classifiers.items()])
     return float(np.mean(np.all(classes == classes[0], axis=0)))
