@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from tf_mopoe.densities import Normal
-from tf_mopoe.hyperparameters import Live, check_hyperparameter
+from tf_mopoe.hyperparameters import Live, as_number, check_hyperparameter
 
 Schedule = keras.optimizers.schedules.LearningRateSchedule
 
@@ -39,7 +39,10 @@ class Objective(Live):
     """
 
     def get_config(self):
-        return {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in arguments_of(type(self))}
+        return {
+            name: keras.saving.serialize_keras_object(as_number(getattr(self, name)))
+            for name in arguments_of(type(self))
+        }
 
     @classmethod
     def from_config(cls, config):
