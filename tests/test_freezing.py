@@ -7,9 +7,13 @@ import numpy as np
 import pytest
 import small
 import tensorflow as tf
+from running import no_flags
 
 import tf_mopoe as mopoe
-from trainers import checkpoints, publish
+from trainers import checkpoints
+
+with no_flags():  # another main, which other tests import, has flags of the same names
+    from trainers import publish
 
 NAMES = ("word", "sensor")
 
