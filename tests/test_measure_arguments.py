@@ -78,7 +78,7 @@ def test_labels_of_another_size(model, labels):
         Rows.of({"image": ROWS["image"]}),
         Rows.of({name: x[:0] for name, x in ROWS.items()}),
     ],
-    ids=str,
+    ids=range(9),
 )
 def test_rows_that_do_not_fit(model, inputs):
     for use in (
