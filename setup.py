@@ -36,7 +36,7 @@ setup(
         "test": [  # besides all of the above
             "hypothesis>=6.100.0",
             "pytest>=8.2.0",
-            "pytest-xdist>=3.6.0",
+            "pytest-xdist>=3.6.1",
             "ruff>=0.13.0",
             "setuptools>=70.1.0",
         ],

@@ -48,7 +48,8 @@ def test_the_kl_to_the_prior_is_its_integral(density):
         z = np.sort(np.concatenate([m + s * np.linspace(-60.0, 60.0, 400001), [0.0, m]]))  # the kinks are nodes
         q, p = logs[density](z, m, s), logs[density](z, 0.0, 1.0)
         kl = density.kl_to_standard(tf.constant([m], tf.float32), tf.constant([s], tf.float32))
-        np.testing.assert_allclose(kl, np.trapezoid(np.exp(q) * (q - p), z), rtol=1e-5, atol=1e-6)
+        terms = np.exp(q) * (q - p)
+        np.testing.assert_allclose(kl, np.sum((terms[1:] + terms[:-1]) * np.diff(z)) / 2.0, rtol=1e-5, atol=1e-6)
     assert float(density.kl_to_standard(tf.zeros(3), tf.ones(3))) == 0.0
 
 
