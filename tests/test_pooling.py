@@ -147,6 +147,35 @@ def test_correlation_0_is_the_product_and_equal_weights_the_geometric_mean():
     np.testing.assert_allclose(scale, product_scale * np.sqrt(sizes), rtol=1e-5)
 
 
+@keras.saving.register_keras_serializable(package="test")
+class Average(pooling.Pooling):
+    """Means of loc and scale, which nobody recommends."""
+
+    def pool(self, loc, scale, members, names):
+        share = tf.cast(members, tf.float32)
+        share /= tf.reduce_sum(share, axis=-1, keepdims=True)  # NaN without members: anything will do
+        return tf.matmul(share, loc), tf.matmul(share, scale)
+
+
+def test_a_pooling_of_the_users_own_has_no_more_than_pool(tmp_path):
+    model = small.model(joint_posterior=mopoe.MixtureOfProducts("powerset", pooling=Average()))
+    inputs = small.with_missing(small.rows(9))
+    q = model.encode(inputs)
+    joint = q.joint
+    for number, subset in enumerate(small.family("powerset", model.modalities)):
+        has = np.all([q.available[name] for name in subset], axis=0)
+        for part in ("loc", "scale"):
+            expected = np.mean([getattr(q.expert(name), part)[:, 0] for name in subset], axis=0)
+            np.testing.assert_allclose(getattr(joint, part)[:, number][has], expected[has], rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(joint.weights[:, number] > 0.0, has)
+    nothing = small.rows(2) | {f"has_{name}": np.zeros(2, bool) for name in small.SHAPES}
+    np.testing.assert_array_equal(model.encode(nothing).subset().loc, np.zeros((2, 1, 4)))
+    np.testing.assert_array_equal(model.encode(nothing).subset().scale, np.ones((2, 1, 4)))
+    model.save(tmp_path / "m.keras")
+    copy = keras.models.load_model(tmp_path / "m.keras")
+    np.testing.assert_array_equal(copy.encode(inputs).joint.loc, joint.loc)
+
+
 def test_bad_arguments():
     with pytest.raises(ValueError, match="`correlation` must be a number from 0 to below 1"):
         pooling.Correlated(1.0)

@@ -157,6 +157,54 @@ def test_a_model_with_it_learns_is_used_and_comes_back_from_a_file(case, tmp_pat
     assert np.isfinite(net.log_likelihood(inputs, 8, seed=1)).all()
 
 
+# ---- priors of the user's own
+
+
+@keras.saving.register_keras_serializable(package="test")
+class Shifted(priors.Located):
+    """N(2, 0.5^2)."""
+
+    def parameters(self, given=None):
+        return tf.fill([self.latent_dim], 2.0), tf.fill([self.latent_dim], 0.5)
+
+
+@keras.saving.register_keras_serializable(package="test")
+class TwoCenters(priors.ComponentsPrior):
+    """A quarter at -1, three quarters at 3."""
+
+    def components(self):
+        loc = tf.constant([[-1.0], [3.0]]) * tf.ones([self.latent_dim])
+        return tf.math.log([0.25, 0.75]), loc, tf.ones_like(loc)
+
+
+@keras.saving.register_keras_serializable(package="test")
+class Uniform(priors.Prior):
+    """On [-50, 50]; its KL is not closed."""
+
+    def log_prob(self, z, given=None):
+        return tf.fill(tf.shape(z)[:-1], -self.latent_dim * np.log(100.0).astype(np.float32))
+
+    def sample(self, stream, shape, given=None, temperature=1.0):
+        return temperature * stream.uniform([*shape, self.latent_dim], row_axis=-2, minval=-50.0, maxval=50.0)
+
+
+@pytest.mark.parametrize("own, mean", [(Shifted, 2.0), (TwoCenters, 2.0), (Uniform, 0.0)])
+def test_a_prior_of_the_users_own_is_the_models(own, mean, tmp_path):
+    net, inputs = model("mvae", prior=own()), small.rows(400)
+    posterior, z = net.subset_posterior(inputs), tf.random.stateless_normal([400, 4], SEED)
+    np.testing.assert_allclose(net.prior.mean(), np.full(4, mean), rtol=1e-6)
+    draws = net.prior.sample(as_stream(1), [20000]).numpy().astype(float)
+    assert np.all(np.abs(draws.mean(axis=0) - mean) < 5 * draws.std(axis=0) / np.sqrt(20000))
+    kl = net.loss_terms(inputs, SEED).kl.numpy()
+    samples = posterior.sample(500, seed=1)  # the KL by as many samples, for all rows together
+    ratio = posterior.log_prob(samples) - net.prior.log_prob(samples)
+    error = np.hypot(np.std(np.mean(ratio, axis=1)) / np.sqrt(500), np.std(kl) / np.sqrt(400) * (not own.has_closed_kl))
+    assert abs(np.mean(kl) - np.mean(ratio)) < 5 * error
+    net.save(tmp_path / "m.keras")
+    copy = keras.models.load_model(tmp_path / "m.keras")
+    np.testing.assert_array_equal(copy.prior.log_prob(z), net.prior.log_prob(z))
+
+
 def test_bad_arguments():
     with pytest.raises(ValueError, match="`prior` must be one of tf_mopoe.priors. Received: prior='normal'"):
         model(prior="normal")
