@@ -36,7 +36,8 @@ def test_a_row_draws_what_a_batch_of_that_row_alone_draws(draw):
 
     together = drawn(RowStream(SEEDS), 4)
     for row, seed in enumerate(SEEDS):
-        np.testing.assert_array_equal(drawn(Stream(seed), 1)[:, 0], together[:, row])
+        # Strata are divided by the number of rows, here 1.
+        np.testing.assert_allclose(drawn(Stream(seed), 1)[:, 0], together[:, row], rtol=3e-7 * (draw == "strata"))
         np.testing.assert_array_equal(drawn(RowStream(SEEDS[row : row + 1]), 1)[:, 0], together[:, row])
     np.testing.assert_array_equal(together[:, 0], together[:, 2])
     assert np.any(together[:, 0] != together[:, 1])

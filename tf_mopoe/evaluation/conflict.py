@@ -18,8 +18,7 @@ def expert_conflict(model, inputs, batch_size=1000):
     The pointwise mutual information, negated (Church & Hanks 1990). The second part holds as far as the experts are the
     true posteriors, given which the modalities are independent. Above 0 the two contradict each other, below 0 they
     confirm each other: in practice rows are compared, or a threshold taken from rows that are known to be right. Flagging
-    rows by a divergence between experts is from Kurle et al. 2019. A scale above 1, that of the prior, counts as
-    1, as in `prior_expert="conjunctive"`.
+    rows by a divergence between experts is from Kurle et al. 2019. A scale above 1, that of the prior, counts as 1.
 
     Args:
         model: `MultimodalVAE` of Gaussian experts.
