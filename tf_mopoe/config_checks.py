@@ -34,7 +34,7 @@ def check_objective(objective):
 
 
 def public(thing):
-    """The names of its own attributes."""
+    """The names of its public attributes."""
     return sorted(name for name in getattr(thing, "__dict__", ()) if not name.startswith("_"))
 
 
