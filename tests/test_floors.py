@@ -1,4 +1,4 @@
-"""The lowest versions that setup.py allows are those that `make test-lowest` installs, and are the same wherever they stand."""
+"""The lowest versions that setup.py allows are those that `make test-lowest` installs, and the same wherever they stand."""
 
 import ast
 import pathlib
