@@ -1,5 +1,6 @@
 """A batch of rows: x of each modality, and which rows have it. What a row lacks reaches no network."""
 
+import math
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -18,6 +19,8 @@ class Batch(NamedTuple):
     available: dict  # {name: bool [B]}
     complete: frozenset  # names of the modalities given without a flag
     static: bool = False  # whether shapes must not depend on the flags, as XLA needs it
+    cells: frozenset = frozenset()  # names of the modalities in which NaN is a missing cell
+    network_inputs: dict = {}  # {name: [B, ...]}, what encoders read of x
 
     @property
     def names(self):
@@ -30,8 +33,9 @@ class Batch(NamedTuple):
 
     def select(self, names):
         """The same rows, of some modalities only."""
-        x, available = ({n: v for n, v in part.items() if n in names} for part in (self.x, self.available))
-        return self._replace(x=x, available=available)
+        parts = (self.x, self.available, self.network_inputs)
+        x, available, network_inputs = ({n: v for n, v in part.items() if n in names} for part in parts)
+        return self._replace(x=x, available=available, network_inputs=network_inputs)
 
     def mask(self, flags):
         """The same rows without the modalities whose flag, {name: bool []}, is False."""
@@ -42,7 +46,11 @@ class Batch(NamedTuple):
         """One modality of the same rows, so many times over: B * times rows."""
         x, available = self.x[name], self.available[name]
         x = tf.tile(x, [times, *[1] * (len(x.shape) - 1)])
-        return self._replace(x={name: x}, available={name: tf.tile(available, [times])})
+        return self._replace(x={name: x}, available={name: tf.tile(available, [times])}, network_inputs={})
+
+    def observed(self, name, x):
+        """Which cells of rows x [B', E] of a modality are there, bool [B', E]; None: all."""
+        return ~tf.math.is_nan(x) if name in self.cells else None
 
     def take_rows(self, index):
         """The batch whose row i has modality m of row index[m][i]: {name: int [B]}; the modalities not named stay."""
@@ -50,7 +58,9 @@ class Batch(NamedTuple):
         def take(values):
             return {name: tf.gather(value, index[name]) if name in index else value for name, value in values.items()}
 
-        return self._replace(x=take(self.x), available=take(self.available))
+        parts = self.x, self.available, self.network_inputs
+        x, available, network_inputs = map(take, parts)
+        return self._replace(x=x, available=available, network_inputs=network_inputs)
 
     def on_available(self, names, layer, function, values, empty):
         """Run a layer on the rows that have all of some modalities, and on no other.
@@ -91,37 +101,48 @@ class Batch(NamedTuple):
 def static_call(layer, function, values, has, some):
     """`Batch.on_available` with shapes that do not depend on the flags `has`, bool [B], and without a branch."""
     index = stand_ins(has)
-    values = tf.nest.map_structure(lambda value: tf.where(some, gather_rows(value, index), 0.0), values)
+    values = tf.nest.map_structure(lambda value: tf.where(some, gather_rows(value, index), zero(value)), values)
     before = [(variable, tf.convert_to_tensor(variable)) for variable in layer.non_trainable_variables]
     of_rows, loss = call_with_losses(layer, lambda: function(values, some))
     for variable, value in before:
         variable.assign(tf.where(some, tf.convert_to_tensor(variable), value))
-    of_rows = tf.nest.map_structure(lambda value: tf.where(expand_mask(has, value), value, 0.0), of_rows)
+    of_rows = tf.nest.map_structure(lambda value: tf.where(expand_mask(has, value), value, zero(value)), of_rows)
     return of_rows, tf.where(some, loss, 0.0)
 
 
 EMPTY = Batch({}, {}, frozenset())
 
 
-def read(inputs, event_shapes, static=False):
-    """Return the `Batch` of a dict of inputs, float32.
+def read(inputs, event_shapes, dtypes=None, cells=(), static=False):
+    """Return the `Batch` of a dict of inputs.
 
     Args:
         inputs: as of `inputs.check`.
         event_shapes: {name: E} of all modalities of the model, in order.
+        dtypes: {name: "float32" or "int32"}, of x in the batch. Default: all float32.
+        cells: names of the modalities of which single cells may be missing.
         static: see `Batch`.
     """
     x, available, complete = {}, {}, []
     for name, shape in event_shapes.items():
         if name not in inputs:
             continue
-        x[name] = tf.ensure_shape(tf.cast(inputs[name], tf.float32), (None, *shape))
-        if FLAG + name in inputs:
-            available[name] = tf.convert_to_tensor(inputs[FLAG + name])
+        value = inputs[name]
+        value = tf.sparse.to_dense(value) if isinstance(value, tf.SparseTensor) else value
+        value = tf.ensure_shape(tf.cast(value, (dtypes or {}).get(name, "float32")), (None, *shape))
+        flag = tf.cast(inputs[FLAG + name], tf.bool) if FLAG + name in inputs else None
+        if name in cells:
+            if flag is not None and len(flag.shape) == len(value.shape):
+                value, flag = tf.where(flag, value, math.nan), None
+            some = tf.reduce_any(~tf.math.is_nan(value), axis=list(range(1, len(value.shape))))
+            available[name] = some if flag is None else some & flag
+        elif flag is not None:
+            available[name] = flag
         else:
-            available[name] = tf.ones(tf.shape(x[name])[:1], tf.bool)
+            available[name] = tf.ones(tf.shape(value)[:1], tf.bool)
             complete.append(name)
-    return Batch(x, available, frozenset(complete), static)
+        x[name] = value
+    return Batch(x, available, frozenset(complete), static, frozenset(cells))
 
 
 @tf.custom_gradient
@@ -143,6 +164,10 @@ def stand_ins(has):
     order = tf.argsort(1 - there, stable=True)  # those that are there first
     turn = tf.math.floormod(tf.cumsum(1 - there) - 1, tf.maximum(tf.reduce_sum(there), 1))
     return tf.where(has, tf.range(tf.shape(has, tf.int64)[0]), tf.cast(tf.gather(order, tf.maximum(turn, 0)), tf.int64))
+
+
+def zero(value):
+    return tf.zeros([], value.dtype)
 
 
 def expand_mask(has, value):

@@ -1,11 +1,15 @@
-"""A modality's encoder: any Keras network, then the heads of a diagonal density."""
+"""A modality's encoder: what its network reads of x, any Keras network, then the heads of a diagonal density."""
 
 import keras
 import tensorflow as tf
 
-from tf_mopoe.checks import check_count
+from tf_mopoe.checks import check_choice, check_count, check_number
 from tf_mopoe.families import FAMILIES, Normal, scale_of
 from tf_mopoe.freezing import hand_down
+from tf_mopoe.units import Units, units_shape
+
+NORMALIZATIONS = (None, "standard", "log1p", "log1p_share")
+TARGET_TOTAL = 1e4  # of "log1p_share"
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -23,20 +27,38 @@ class GaussianEncoder(keras.layers.Layer):
         latent_dim: D, the number of latent variables.
         private_dim: P, the number of private latent variables of this modality, from two more heads. Its decoder then
             takes [B, D + P]. Default 0: none.
+        normalization: what the network reads: None (default), x as it is; "standard", each variable (of pictures [.., C],
+            each channel) less its mean, over its standard deviation; "log1p", log(1 + x), then as "standard"; "log1p_share",
+            log(1 + 10,000 x / the row's total), then as "standard". `MultimodalVAE.adapt`, which the first `fit` calls,
+            takes mean and deviation from the data; they are in the model's files and exports.
+        cells: whether single cells of a row may be missing. Then NaN is a missing cell, and so is one whose flag in
+            `has_<name>`, bool [B, E], is False; the network reads x with 0 in their place and, side by side on the last
+            axis, 1 where a cell is there: [B, .., 2 C]. Default False: then only whole rows may be missing.
+        hidden_share: with `cells`, in training, the network does not see a share of a row's cells, drawn per row from 0 to
+            this; the likelihood counts them all the same. So it learns to do without. Default 0.1.
 
     Call:
         x [B, ...] -> `tfd.MultivariateNormalDiag`, batch shape [B], event shape [D].
+
+    Raises:
+        ValueError: for a network that is no layer or gives several tensors, or another value of an argument.
     """
 
     family = Normal
 
-    def __init__(self, network, latent_dim, private_dim=0, **kwargs):
+    def __init__(
+        self, network, latent_dim, private_dim=0, normalization=None, cells=False, hidden_share=0.1, **kwargs
+    ):
         super().__init__(**kwargs)
         if not isinstance(network, keras.layers.Layer):
             raise ValueError(f"`network` must be a Keras layer or model. Received: network={network!r}")
         self.network = network
         self.latent_dim = check_count("latent_dim", latent_dim)
         self.private_dim = check_count("private_dim", private_dim, low=0)
+        self.normalization = check_choice("normalization", normalization, NORMALIZATIONS)
+        self.cells = bool(cells)
+        self.hidden_share = check_number("hidden_share", hidden_share, high=1.0)
+        self.units = Units(name="units") if normalization else None
         self.loc_head = keras.layers.Dense(self.latent_dim, dtype="float32", name="loc")
         self.log_variance_head = keras.layers.Dense(self.latent_dim, dtype="float32", name="log_variance")
         if self.private_dim:
@@ -46,24 +68,79 @@ class GaussianEncoder(keras.layers.Layer):
             )
         hand_down(self)
 
-    def build(self, input_shape):
+    def build(self, input_shape, x_dtype="float32"):
         """`input_shape`: shape of x with the batch axis, (None, ...), or {name: shape} of several inputs."""
         # One row of zeros builds any network, those without a build() of their own included.
         if isinstance(input_shape, dict):
             x = {name: tf.zeros([1, *shape[1:]]) for name, shape in input_shape.items()}
         else:
-            x = tf.zeros([1, *input_shape[1:]])
-        features = self.features(x, training=False)
-        self.loc_head.build(features.shape)
-        self.log_variance_head.build(features.shape)
+            if self.units is not None and not self.units.built:
+                self.units.build(units_shape(tuple(input_shape[1:])))
+            x = self.network_input(tf.zeros([1, *input_shape[1:]], x_dtype))
+        features = self.network(x, training=False)
+        if not hasattr(features, "shape"):
+            raise ValueError(
+                "its network must give one tensor of features, from which the heads of this encoder make loc and scale: leave "
+                f"out the network's own heads. Received: {type(features).__name__} of {len(features)}"
+            )
+        shape = (None, *flat_size(features.shape))
+        self.loc_head.build(shape)
+        self.log_variance_head.build(shape)
         if self.private_dim:
-            self.private_loc_head.build(features.shape)
-            self.private_log_variance_head.build(features.shape)
+            self.private_loc_head.build(shape)
+            self.private_log_variance_head.build(shape)
         self.built = True
 
-    def features(self, x, training=None):
-        """The network's features of x, [B, F] float32."""
-        features = self.network(x, training=training)
+    # ---- what the network reads
+
+    def network_input(self, x, stream=None):
+        """What the network reads of x [B, E], NaN where a cell is missing. `stream`: hides cells (training)."""
+        there = None
+        if self.cells:
+            there = ~tf.math.is_nan(x)
+            x = tf.where(there, x, 0.0)
+        if self.units is not None:
+            x = self.units(self.transformed(x))
+        if there is None:
+            return x
+        if stream is not None and self.hidden_share:
+            rows = [-1] + [1] * (len(x.shape) - 1)
+            share = tf.reshape(self.hidden_share * stream.child("share").uniform(tf.shape(x)[:1]), rows)
+            there &= stream.child("cells").uniform(tf.shape(x)) >= share
+        return tf.concat([tf.where(there, x, 0.0), tf.cast(there, x.dtype)], axis=-1)
+
+    def network_input_shape(self, event_shape):
+        """The shape of `network_input`, of x of shape E."""
+        *lead, last = event_shape
+        return (*lead, 2 * last) if self.cells else tuple(event_shape)
+
+    def transformed(self, x):
+        """x before it is standardised. What is missing is 0, and stays so."""
+        if self.normalization == "log1p_share":
+            total = tf.reduce_sum(x, axis=list(range(1, len(x.shape))), keepdims=True)
+            x = TARGET_TOTAL * tf.math.divide_no_nan(x, total)
+        return x if self.normalization == "standard" else tf.math.log1p(tf.maximum(x, 0.0))
+
+    def moments_of(self, x):
+        """What `adapt` gets the `Moments` of: NumPy [N, E], NaN where missing -> [N, E]; None: it needs none."""
+        if self.units is None:
+            return None
+        return self.transformed(tf.where(tf.math.is_nan(x), 0.0, x)).numpy()
+
+    def adapt(self, moments):
+        """Take the data's units from `Moments`, see `MultimodalVAE.adapt`."""
+        self.units.adapt(moments)
+
+    @property
+    def adapted(self):
+        """Whether everything that `adapt` takes from data is there."""
+        return self.units is None or self.units.adapted
+
+    # ---- posteriors
+
+    def features(self, network_input, training=None):
+        """The network's features of what it reads, [B, F] float32."""
+        features = self.network(network_input, training=training)
         features = tf.reshape(features, [-1, *flat_size(features.shape)])
         return tf.cast(features, tf.float32)
 
@@ -75,12 +152,13 @@ class GaussianEncoder(keras.layers.Layer):
         """loc and scale [B, P] of the posterior of the private latent variables, of features [B, F]."""
         return self.private_loc_head(features), scale_of(self.private_log_variance_head(features))
 
-    def posteriors(self, x, training=None):
+    def posteriors(self, network_input, training=None):
         """(loc, scale) [B, D] of the expert, and (loc, scale) [B, P] of the private latent variables or ()."""
-        features = self.features(x, training=training)
+        features = self.features(network_input, training=training)
         return self.shared(features), self.private(features) if self.private_dim else ()
 
     def call(self, x, training=None):
+        x = x if isinstance(x, dict) else self.network_input(x)
         return self.family.distribution(*self.shared(self.features(x, training=training)))
 
     def compute_output_shape(self, input_shape):
@@ -92,6 +170,9 @@ class GaussianEncoder(keras.layers.Layer):
             "network": keras.saving.serialize_keras_object(self.network),
             "latent_dim": self.latent_dim,
             "private_dim": self.private_dim,
+            "normalization": self.normalization,
+            "cells": self.cells,
+            "hidden_share": self.hidden_share,
         }
 
     @classmethod

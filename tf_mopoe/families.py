@@ -118,7 +118,7 @@ def scale_of(log_variance):
     return tf.exp(0.5 * bounded(log_variance))
 
 
-def bounded(log_variance):
-    """The same number up to +-14; beyond, it grows with the logarithm of what is given."""
-    above, below = tf.nn.relu(log_variance - IDENTITY), tf.nn.relu(-log_variance - IDENTITY)
-    return log_variance - above + tf.math.log(1.0 + above) + below - tf.math.log(1.0 + below)
+def bounded(x, low=-IDENTITY, high=IDENTITY):
+    """The same number from low to high; beyond, it grows with the logarithm: no number is without a gradient."""
+    above, below = tf.nn.relu(x - high), tf.nn.relu(low - x)
+    return x - above + tf.math.log(1.0 + above) + below - tf.math.log(1.0 + below)

@@ -195,13 +195,17 @@ class Generative:
         several = len(z.shape) > 2
         flat = tf.reshape(latents, [-1, latents.shape[-1]]) if several else latents
 
+        likelihood = decoder.likelihood
+
         def log_probs(values, some):
             latents, x = values
+            observed = batch.observed(name, x)
+            size = likelihood.size(x, observed)
             with stop_gradient_to(decoder, frozen):
-                likelihood = decoder(latents, training=self.training)
+                distribution = decoder(latents, training=self.training, size=size)
             if some is not None:  # there may be no x at all to stand in for what is missing
-                x = tf.where(some, x, decoder.likelihood.stand_in(likelihood))
-            return likelihood.log_prob(x)
+                x = tf.where(some, x, tf.cast(likelihood.stand_in(distribution), x.dtype))
+            return likelihood.log_prob(distribution, x, observed)
 
         repeated = batch.repeat(name, tf.reduce_prod(lead)) if several else batch.select((name,))
         values = (flat, repeated.x[name])
@@ -210,11 +214,24 @@ class Generative:
         return tf.reshape(values, tf.shape(z)[:-1]) if several else values
 
     def decode(self, name, z, w=None):
-        """p(x | z, w) of one modality, z [B, D]: a tfd distribution, [B] x E. Without w: the mean of its prior."""
+        """p(x | z, w) of one modality, z [B, D]: a tfd distribution, [B] x E. Without w: the mean of its prior.
+
+        Of the batch's rows, if there is one with that modality: a likelihood that `reads_size` has theirs.
+        """
+        decoder = self.decoders[name]
         if name in self.private_priors:
             w = self.mean_private(None, z)[name] if w is None else w
             z = tf.concat([z, w], axis=-1)
-        return self.decoders[name](z, training=self.training)
+        return decoder(z, training=self.training, size=self.size(name, z))
+
+    def size(self, name, z):
+        """The totals of the batch's rows, [B], for a likelihood that `reads_size`: the data's mean where there is none."""
+        likelihood = self.decoders[name].likelihood
+        if not likelihood.reads_size or name not in self.batch.x:
+            return None
+        x = self.batch.x[name]
+        size = likelihood.size(x, self.batch.observed(name, x))
+        return tf.where(self.batch.available[name], size, likelihood.mean_size())
 
 
 def own_or(other, own, member, stream):

@@ -99,7 +99,9 @@ class MultimodalVAE(Saved, BoundModel):
         if isinstance(self.objective, Objective):
             self.objective.check(self.mixture)
         self.event_shapes = construction.build_networks(encoders, decoders, self.latent_dim)
-        self.mixture.build_for(self.event_shapes, self.latent_dim)
+        self.cells = frozenset(name for name, encoder in encoders.items() if encoder.cells)
+        reads = {name: encoders[name].network_input_shape(shape) for name, shape in self.event_shapes.items()}
+        self.mixture.build_for(reads, self.latent_dim)
         self.prior = construction.shared_prior(prior, self)
         self.private_priors = construction.private_priors(private_prior, self.private_dims, self.latent_dim)
         self.auxiliary_priors = construction.auxiliary_priors(private_source, self.private_dims)
@@ -136,7 +138,14 @@ class MultimodalVAE(Saved, BoundModel):
         reading.check(inputs, self.event_shapes)
         # Keras' steps compiled by XLA, its default on GPUs.
         static = bool(self.compiled and self.jit_compile) and not tf.executing_eagerly()
-        batch = read(inputs, self.event_shapes, static)
+        dtypes = {name: decoder.likelihood.x_dtype for name, decoder in self.decoders.items()}
+        batch = read(inputs, self.event_shapes, dtypes, self.cells, static)
+        stream = None if seed is None else as_stream(seed)
+        hiding = stream.child("hidden cells") if training and stream is not None else None
+        reads = {}
+        for name in batch.names:
+            reads[name] = self.encoders[name].network_input(batch.x[name], hiding and hiding.child(name))
+        batch = batch._replace(network_inputs=reads)
         experts, private, losses = {}, {}, []
         for name in batch.names:
             shared, own, loss = self.encode_modality(name, batch, training)
@@ -144,19 +153,17 @@ class MultimodalVAE(Saved, BoundModel):
             if own:
                 private[name] = one_component(*own, construction.PRIVATE_FAMILY, name)
             losses.append(loss)
-        stream = None if seed is None else as_stream(seed)
         q = Posterior(self.mixture, batch, experts, private, stream, self.step, training)
         q.losses += losses
         return q
 
     def encode_modality(self, name, batch, training):
         """(loc, scale) [B, D] and [B, P] or (), those of the standard density in rows without x; and the losses, []."""
-        encoder = self.encoders[name]
-
+        encoder, x = self.encoders[name], batch.network_inputs[name]
         sizes = [self.latent_dim] + [encoder.private_dim] * (encoder.private_dim > 0)
         empty = [(tf.zeros([0, size]), tf.zeros([0, size])) for size in sizes] + [()] * (2 - len(sizes))
         pairs, loss = batch.on_available(
-            (name,), encoder, lambda x, _: encoder.posteriors(x, training=training), batch.x[name], tuple(empty)
+            (name,), encoder, lambda x, _: encoder.posteriors(x, training=training), x, tuple(empty)
         )
         if name not in batch.complete:
             has = batch.available[name][:, None]

@@ -56,14 +56,14 @@ class JointEncoder(JointPosterior):
     def pool(self, experts, q=None):
         rows = tf.shape(experts.loc)[0]
         product = self.pooling.mixture(experts, tf.ones([1, len(experts.names)]), tf.ones([rows, 1]))
-        if q is None or set(experts.names) != set(self.modalities) or set(q.batch.x) != set(self.modalities):
+        if q is None or set(experts.names) != set(self.modalities) or set(q.batch.network_inputs) != set(self.modalities):
             return product
 
         def network(x, _):
             return self.encoder.shared(self.encoder.features(x, training=q.training))
 
         nothing = tf.zeros([0, self.encoder.latent_dim])
-        x = {name: q.batch.x[name] for name in self.modalities}
+        x = {name: q.batch.network_inputs[name] for name in self.modalities}
         (loc, scale), loss = q.batch.on_available(self.modalities, self.encoder, network, x, (nothing, nothing))
         q.losses.append(loss)
         complete = tf.reduce_all(experts.available, axis=1)[:, None, None]

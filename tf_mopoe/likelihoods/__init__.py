@@ -1,0 +1,20 @@
+"""Likelihoods p(x | z): what a modality's numbers are."""
+
+from tf_mopoe.likelihoods.beta import Beta
+from tf_mopoe.likelihoods.classes import Bernoulli, Categorical
+from tf_mopoe.likelihoods.counts import NegativeBinomial, Poisson, ZeroInflated
+from tf_mopoe.likelihoods.likelihood import Likelihood
+from tf_mopoe.likelihoods.location_scale import Laplace, Normal, StudentT
+
+__all__ = [
+    "Bernoulli",
+    "Beta",
+    "Categorical",
+    "Laplace",
+    "Likelihood",
+    "NegativeBinomial",
+    "Normal",
+    "Poisson",
+    "StudentT",
+    "ZeroInflated",
+]

@@ -1,0 +1,115 @@
+"""What every likelihood p(x | z) is: a layer from a decoder network's output to a tfd distribution over one modality."""
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+tfd = tfp.distributions
+DRAWS = 32  # behind a mean that has no formula
+
+
+class Likelihood(keras.layers.Layer):
+    """A layer: the network's output [B, O] float32 -> tfd distribution with batch shape [B] and event shape E.
+
+    A subclass has `call`, which returns a `tfd.Independent` over the axes of E: then single cells of a row may be missing.
+    (Another distribution serves too, for data whose rows are whole.) It may override the rest: all has a default.
+    """
+
+    x_dtype = "float32"  # of x in a batch: "float32" or "int32"
+    num_parameters = 1  # numbers that the network gives for each variable, side by side on its last axis
+    reads_size = False  # whether `call` takes `size`, a row's total, [B]
+
+    def __init__(self, **kwargs):
+        super().__init__(dtype="float32", **{k: v for k, v in kwargs.items() if k != "dtype"})
+
+    # ---- shapes
+
+    def event_shape(self, output_shape):
+        """The shape E of x of a row, from the network's output O."""
+        *lead, last = output_shape
+        if last % self.num_parameters:
+            raise ValueError(
+                f"The network of a {type(self).__name__} likelihood must give {self.num_parameters} numbers for each "
+                f"variable, side by side on its last axis. Received: output shape {tuple(output_shape)}"
+            )
+        return (*lead, last // self.num_parameters)
+
+    def output_shape(self, event_shape):
+        """The inverse of `event_shape`: O that the network gives for x of shape E."""
+        *lead, last = event_shape
+        return (*lead, self.num_parameters * last)
+
+    def parameters(self, output):
+        """The network's output [B, O] as `num_parameters` tensors [B, E]."""
+        return tf.split(output, self.num_parameters, axis=-1)
+
+    def dimension(self, event_shape):
+        """How many variables x has, for `reconstruction_weights="dimension"`."""
+        return int(tf.TensorShape(event_shape).num_elements())
+
+    # ---- data
+
+    def check(self, name, x, observed=None):
+        """Raise a ValueError if rows x [N, E] of the modality are outside the support: here none are.
+
+        `observed`: bool [N, E], the cells that count; None: all.
+        """
+
+    def moments_of(self, x):
+        """What `adapt` gets the `Moments` of: NumPy [N, E] -> [N, E]. None (default): nothing is taken from the data."""
+        return None
+
+    def adapt(self, moments):
+        """Take the data's units from `Moments`, see `MultimodalVAE.adapt`."""
+
+    @property
+    def adapted(self):
+        """Whether everything that `adapt` takes from data is there."""
+        return True
+
+    def size(self, x, observed=None):
+        """The total of each row, [B], for a likelihood that `reads_size`."""
+        return None
+
+    # ---- distributions
+
+    def mean(self, distribution):
+        """What is reported of p(x | z), [B, E]: its mean; where that has no formula, the mean of a few draws."""
+        try:
+            return distribution.mean()
+        except NotImplementedError:
+            return tf.reduce_mean(tf.cast(distribution.sample(DRAWS, seed=(0, 0)), tf.float32), axis=0)
+
+    def stand_in(self, distribution):
+        """Numbers of the support in place of a missing x, [B, E]: the mean, or 0 where it is not finite."""
+        mean = tf.stop_gradient(self.mean(distribution))
+        return tf.where(tf.math.is_finite(mean), mean, 0.0)
+
+    def log_prob(self, distribution, x, observed=None):
+        """log p(x | z) in nats, [B]: of the cells `observed`, bool [B, E] (default: all).
+
+        Raises:
+            ValueError: for cells of a distribution that is no `tfd.Independent`.
+        """
+        if observed is None:
+            return distribution.log_prob(x)
+        return sum_observed(distribution, x, observed, self.stand_in(distribution))
+
+
+def sum_observed(distribution, x, observed, stand_in):
+    """The log-probability of the observed cells of x, [B]. What the others hold has no effect, NaN included."""
+    if not isinstance(distribution, tfd.Independent):
+        raise ValueError(
+            "Missing cells (has_<name> of the modality's shape) need a likelihood that is a tfd.Independent: mark whole rows. "
+            f"Received: {type(distribution).__name__}"
+        )
+    log_probs = distribution.distribution.log_prob(tf.where(observed, x, tf.cast(stand_in, x.dtype)))  # [B, cells]
+    axes = list(range(len(log_probs.shape), len(x.shape)))  # a one-hot vector is one cell
+    observed = tf.reduce_all(observed, axis=axes) if axes else observed
+    return tf.reduce_sum(tf.where(observed, log_probs, 0.0), axis=list(range(1, len(log_probs.shape))))
+
+
+def independent(distribution, rank):
+    """A `tfd.Independent` over all axes but that of the rows, of a distribution whose batch shape has that rank."""
+    return tfd.Independent(distribution, reinterpreted_batch_ndims=rank - 1)
+
