@@ -5,7 +5,8 @@ import inspect
 import numpy as np
 import tensorflow as tf
 
-from tf_mopoe.checks import check_number
+from tf_mopoe.checks import check_number, is_number
+from tf_mopoe.datasets.rows import Rows
 from tf_mopoe.decoders import Decoder
 from tf_mopoe.encoders import GaussianEncoder
 from tf_mopoe.hyperparameters import check_hyperparameter
@@ -118,3 +119,22 @@ def check_given(given, inputs, names):
                 f"Every row must have at least one of the `given` modalities {list(given)}. "
                 f"Received: {len(lacking)} rows with none, first row {lacking[0]}"
             )
+
+
+def split_rows(rows, split, validation):
+    """The first and the last rows, of which the latter are the share `split`: Keras' `validation_split`.
+
+    Raises:
+        ValueError: for a share that is not between 0 and 1, what are no rows, or other validation data besides.
+    """
+    if not is_number(split, high=1.0) or split == 1.0:
+        raise ValueError(f"`validation_split` must be a number from 0 to 1, without 1. Received: {split!r}")
+    if not isinstance(rows, Rows) or validation is not None:
+        raise ValueError(
+            "`validation_split` needs a dict of arrays or `Rows` as `x`, and no `validation_data` besides. "
+            f"Received: x={type(rows).__name__}, validation_data={type(validation).__name__}"
+        )
+    first = int(len(rows) * (1.0 - split))
+    if not 0 < first < len(rows):
+        raise ValueError(f"`validation_split` must leave rows on both sides. Received: {split} of {len(rows)} rows")
+    return rows.take(first), rows.drop(first)

@@ -113,26 +113,24 @@ def static_call(layer, function, values, has, some):
 EMPTY = Batch({}, {}, frozenset())
 
 
-def read(inputs, event_shapes, dtypes=None, cells=(), static=False):
+def read(inputs, specs, static=False):
     """Return the `Batch` of a dict of inputs.
 
     Args:
         inputs: as of `inputs.check`.
-        event_shapes: {name: E} of all modalities of the model, in order.
-        dtypes: {name: "float32" or "int32"}, of x in the batch. Default: all float32.
-        cells: names of the modalities of which single cells may be missing.
+        specs: {name: `inputs.Spec`} of all modalities of the model, in order.
         static: see `Batch`.
     """
     x, available, complete = {}, {}, []
-    for name, shape in event_shapes.items():
+    for name, spec in specs.items():
         if name not in inputs:
             continue
         value = inputs[name]
         value = tf.sparse.to_dense(value) if isinstance(value, tf.SparseTensor) else value
-        value = tf.ensure_shape(tf.cast(value, (dtypes or {}).get(name, "float32")), (None, *shape))
+        value = tf.ensure_shape(tf.cast(value, spec.dtype), (None, *spec.shape))
         flag = tf.cast(inputs[FLAG + name], tf.bool) if FLAG + name in inputs else None
-        if name in cells:
-            if flag is not None and len(flag.shape) == len(value.shape):
+        if spec.cells:
+            if flag is not None and len(flag.shape) > 1:
                 value, flag = tf.where(flag, value, math.nan), None
             some = tf.reduce_any(~tf.math.is_nan(value), axis=list(range(1, len(value.shape))))
             available[name] = some if flag is None else some & flag
@@ -142,7 +140,8 @@ def read(inputs, event_shapes, dtypes=None, cells=(), static=False):
             available[name] = tf.ones(tf.shape(value)[:1], tf.bool)
             complete.append(name)
         x[name] = value
-    return Batch(x, available, frozenset(complete), static, frozenset(cells))
+    cells = frozenset(name for name in x if specs[name].cells)
+    return Batch(x, available, frozenset(complete), static, cells)
 
 
 @tf.custom_gradient

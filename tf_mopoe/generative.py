@@ -214,9 +214,9 @@ class Generative:
         return tf.reshape(values, tf.shape(z)[:-1]) if several else values
 
     def decode(self, name, z, w=None):
-        """p(x | z, w) of one modality, z [B, D]: a tfd distribution, [B] x E. Without w: the mean of its prior.
+        """p(x | z, w) of one modality, z [B, D] or [K * B, D]: a tfd distribution, [B] x E. Without w: its prior's mean.
 
-        Of the batch's rows, if there is one with that modality: a likelihood that `reads_size` has theirs.
+        Of the batch's rows, if there is one with that modality: a likelihood that `reads_size` takes theirs.
         """
         decoder = self.decoders[name]
         if name in self.private_priors:
@@ -225,13 +225,14 @@ class Generative:
         return decoder(z, training=self.training, size=self.size(name, z))
 
     def size(self, name, z):
-        """The totals of the batch's rows, [B], for a likelihood that `reads_size`: the data's mean where there is none."""
+        """The totals of the batch's rows, for a likelihood that `reads_size`: the data's mean where there is none."""
         likelihood = self.decoders[name].likelihood
         if not likelihood.reads_size or name not in self.batch.x:
             return None
         x = self.batch.x[name]
         size = likelihood.size(x, self.batch.observed(name, x))
-        return tf.where(self.batch.available[name], size, likelihood.mean_size())
+        size = tf.where(self.batch.available[name], size, likelihood.mean_size())
+        return tf.tile(size, [tf.shape(z)[0] // tf.shape(size)[0]])
 
 
 def own_or(other, own, member, stream):

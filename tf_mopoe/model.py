@@ -7,28 +7,29 @@ import tensorflow as tf
 
 from tf_mopoe import arguments, config_checks, construction, freezing
 from tf_mopoe import inputs as reading
+from tf_mopoe.adaptation import Adapting
 from tf_mopoe.batch import read
-from tf_mopoe.checks import check_count
-from tf_mopoe.datasets.rows import Rows, as_dataset
+from tf_mopoe.datasets.rows import Rows
 from tf_mopoe.generative import Generative
-from tf_mopoe.marginal_likelihood import marginal_log_likelihood
+from tf_mopoe.inference import Inference
 from tf_mopoe.network_losses import weight_losses
 from tf_mopoe.not_finite import check_weights
 from tf_mopoe.objectives import ELBO, Objective
 from tf_mopoe.posteriors import mixture_of_products
 from tf_mopoe.posteriors.posterior import Posterior, one_component
+from tf_mopoe.predictive import Predictive
 from tf_mopoe.saving import Saved
 from tf_mopoe.streams import as_stream
-from tf_mopoe.training import BoundModel
+from tf_mopoe.training import BATCH_SIZE, BoundModel
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
-class MultimodalVAE(Saved, BoundModel):
+class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
     """A variational autoencoder of several modalities, any of which may be missing in any row.
 
-    Inputs are dicts: `{name: x [B, E]}`, floating dtype, and optionally `has_<name>`, bool [B], False in the rows that
-    lack the modality (which may hold anything there, NaN included). A modality that is not in the dict is missing for
-    all rows. A row never reaches the networks of a modality that it lacks, in training nor after: it adds nothing to any
+    Inputs are dicts: `{name: x [B, E]}`, numbers of any type, and optionally `has_<name>`, bool [B], False in the rows that
+    lack the modality (which may hold anything there, NaN included), or bool [B, E], False in the cells that are missing
+    (`GaussianEncoder(cells=True)`). A modality that is not in the dict is missing for all rows. A row never reaches the networks of a modality that it lacks, in training nor after: it adds nothing to any
     term, gradient or batch statistic.
 
     The model is built when it is made: the decoders say the shape of each modality.
@@ -99,7 +100,6 @@ class MultimodalVAE(Saved, BoundModel):
         if isinstance(self.objective, Objective):
             self.objective.check(self.mixture)
         self.event_shapes = construction.build_networks(encoders, decoders, self.latent_dim)
-        self.cells = frozenset(name for name, encoder in encoders.items() if encoder.cells)
         reads = {name: encoders[name].network_input_shape(shape) for name, shape in self.event_shapes.items()}
         self.mixture.build_for(reads, self.latent_dim)
         self.prior = construction.shared_prior(prior, self)
@@ -135,11 +135,12 @@ class MultimodalVAE(Saved, BoundModel):
             training: whether the networks are in training mode.
             seed: int or stream, of the subsets that the joint posterior draws, if it does. Default: fixed ones.
         """
-        reading.check(inputs, self.event_shapes)
+        if not all(map(tf.is_tensor, inputs.values())) if isinstance(inputs, dict) else True:
+            inputs = reading.dense(reading.read_arrays(inputs, self.specs))
+        reading.check(inputs, self.specs)
         # Keras' steps compiled by XLA, its default on GPUs.
         static = bool(self.compiled and self.jit_compile) and not tf.executing_eagerly()
-        dtypes = {name: decoder.likelihood.x_dtype for name, decoder in self.decoders.items()}
-        batch = read(inputs, self.event_shapes, dtypes, self.cells, static)
+        batch = read(inputs, self.specs, static)
         stream = None if seed is None else as_stream(seed)
         hiding = stream.child("hidden cells") if training and stream is not None else None
         reads = {}
@@ -170,14 +171,22 @@ class MultimodalVAE(Saved, BoundModel):
             pairs = [(pair[0], tf.where(has, pair[1], 1.0)) if pair else () for pair in pairs]
         return *pairs, loss
 
-    def decode(self, z, to=None, private=None):
-        """The mean of p(x | z), z [B, D]: {name: [B, E]}, or one tensor if `to` names a modality.
+    def decode(self, z, to=None, private=None, batch=None):
+        """What is reported of p(x | z), z [B, D], its mean for most likelihoods: {name: [B, E]}, or one tensor by `to`.
 
-        `private`: {name: w [B, P]} of the private latent variables; the prior's mean for those that are not named.
+        Args:
+            z: latent variables.
+            to: name of the one modality to decode. Default: all.
+            private: {name: w [B, P]} of the private latent variables; the prior's mean for those that are not named.
+            batch: `Batch` of the rows, whose totals a count likelihood with a size factor takes. Default: the mean total.
         """
         self.check_name("to", to)
-        names = self.modalities if to is None else (to,)
-        made = {name: self.generative.decode(name, z, (private or {}).get(name)).mean() for name in names}
+        names, p = self.modalities if to is None else (to,), self.generative
+        p = p if batch is None else p.given(batch)
+        made = {}
+        for name in names:
+            distribution = p.decode(name, z, (private or {}).get(name))
+            made[name] = self.decoders[name].likelihood.mean(distribution)
         return made if to is None else made[to]
 
     def joint_posterior(self, inputs, seed=None):
@@ -189,16 +198,14 @@ class MultimodalVAE(Saved, BoundModel):
         Raises:
             ValueError: for inputs that do not fit the model, a row that has nothing, NaN in a row that is present.
         """
-        self.check_rows(inputs)
-        return self.encode(inputs, seed=as_stream(seed)).joint.distribution()
+        return self.encode(self.check_rows(inputs), seed=as_stream(seed)).joint.distribution()
 
     def subset_posterior(self, inputs):
         """The product of all the experts that each row has: `tfd.MultivariateNormalDiag`, [B] x [D].
 
         The prior expert joins by the joint posterior's rule. Raises as `joint_posterior`.
         """
-        self.check_rows(inputs)
-        return self.encode(inputs).subset().component(0)
+        return self.encode(self.check_rows(inputs)).subset().component(0)
 
     def call(self, inputs, training=False):
         """{name: mean of p(x | z) [B, E]} of every modality, z the mean of the subset posterior.
@@ -207,104 +214,7 @@ class MultimodalVAE(Saved, BoundModel):
         """
         q = self.encode(inputs, training=training)
         z = q.mean()
-        return self.decode(z, private=self.generative.mean_private(q, z))
-
-    # ---- what it is used for
-
-    def translate(self, inputs, to=None, seed=None, private_temperature=None):
-        """Generate modalities conditioned on the given ones, using one latent sample per row.
-
-        z is drawn from the joint posterior's largest components that the row can form: for "mopoe" and "mvae" the
-        product of all it has, for "mmvae" one of its experts. Private latent variables come from a given modality's own
-        posterior, those of the others from their prior.
-
-        Args:
-            inputs: dict of one or more modalities, with or without flags.
-            to: name of the modality to generate, or None (default) for all of them, the given ones included.
-            seed: int; the same seed gives the same z. Default: a new one.
-            private_temperature: see `MultimodalVAE`. Default: the model's.
-
-        Returns:
-            The mean of p(x | z) through that one z, not an average over z: tensor [B, E], or {name: tensor} if `to` is None.
-
-        Raises:
-            ValueError: for inputs that do not fit the model, a row that has nothing, NaN in a row that is present, or a
-                `to` that is not a modality.
-        """
-        self.check_name("to", to)
-        self.check_rows(inputs)
-        z, private = self.sample_latents(self.encode(inputs), as_stream(seed), private_temperature)
-        return self.decode(z, to, private)
-
-    def sample_latents(self, q, seed=None, private_temperature=None):
-        """Draw what `translate` decodes, of a `Posterior`: z [B, D], and {name: w [B, P]} of private latent variables."""
-        stream = as_stream(seed)
-        z = q.largest().sample(stream).z
-        return z, self.private_latents(q, z, stream, private_temperature)
-
-    def private_latents(self, q, z, stream, temperature):
-        temperature = self.private_temperature if temperature is None else temperature
-        temperature = arguments.checked_temperature(temperature, self.private_dims)
-        return self.generative.infer_private(q, z, stream.child("private"), temperature)
-
-    def generate(self, num_samples, seed=None, sampler=None, private_temperature=None):
-        """Generate `num_samples` rows of every modality from the prior: {name: mean of p(x | z), [num_samples, E]}.
-
-        Args:
-            num_samples: positive integer.
-            seed: int; the same seed gives the same rows. Default: a new one.
-            sampler: function (num_samples, seed) -> z [num_samples, D] in place of the prior, such as
-                `evaluation.latent_mixture` returns.
-            private_temperature: see `MultimodalVAE`. Default: the model's.
-
-        Raises:
-            ValueError: unless `num_samples` is a positive integer and `seed` an integer or None.
-        """
-        num_samples = check_count("num_samples", num_samples)
-        stream = as_stream(seed)
-        z = None
-        if sampler is not None:
-            z = arguments.checked_latents(
-                "sampler", sampler(num_samples, int(stream.seed[0])), num_samples, self.latent_dim
-            )
-        return self.generate_rows(num_samples, stream, z, private_temperature)
-
-    def generate_rows(self, rows, stream, z=None, private_temperature=None):
-        """As `generate`, for a number of rows that may be a tensor []; z [rows, D]: in place of the prior's."""
-        z = self.prior.sample(stream, [rows]) if z is None else z
-        return self.decode(z, private=self.private_latents(None, z, stream, private_temperature))
-
-    def log_likelihood(self, inputs, num_samples=64, seed=None, given=None):
-        """Importance-weighted estimate of log p(X) of what each row has, in nats: [B].
-
-            log 1/K sum{ p(X | z[k]) p(z[k]) / q(z[k] | X) : k },   z[1..K] from q, stratified over its components
-
-        with the whole mixture's density in the denominator (Burda et al. 2016, eq. 8; Shi et al. 2019, eq. 3). A lower bound
-        in expectation that tightens with K. Reconstruction weights and beta play no part.
-
-        Args:
-            inputs: dict of one or more modalities, with or without flags.
-            num_samples: K, default 64. All K samples of a row are its own.
-            seed: int; the same seed gives the same estimate. Default: a new one.
-            given: names of modalities. Then z comes from these only, and from the distribution of which `translate`
-                draws: the q(z | X[given]) of Sutter et al. 2021, table 2. X stays all that the row has. Default: the
-                joint posterior of all that the row has.
-
-        Raises:
-            ValueError: for inputs that do not fit the model, a row that has nothing (or nothing of `given`), NaN in a row
-                that is present, a `num_samples` that is not a positive integer, or a `given` that names none of, or more
-                than, the modalities in `inputs`.
-        """
-        num_samples = check_count("num_samples", num_samples)
-        self.check_rows(inputs)
-        if given is not None:
-            arguments.check_given(given, inputs, [name for name in self.modalities if name in inputs])
-        stream = as_stream(seed)
-        q = self.encode(inputs, seed=stream)
-        p = self.generative.given(q.batch)
-        q = q if given is None else q.select(given)
-        posterior = q.joint if given is None else q.largest()
-        return marginal_log_likelihood(q, p, posterior, num_samples, stream)
+        return self.decode(z, private=self.generative.mean_private(q, z), batch=q.batch)
 
     # ---- training
 
@@ -325,28 +235,44 @@ class MultimodalVAE(Saved, BoundModel):
         """
         arguments.check_data(x)
         check_weights(self)
-        if isinstance(x, dict):
-            self.check_rows(x)
-            reading.check_some(x)
+        x = self.checked_rows(x, every_row=True)
         if isinstance(x, Rows):
-            x, batch_size = as_dataset(x, batch_size), None
+            x, batch_size = x.dataset(batch_size or BATCH_SIZE), None
         return super().predict(x, batch_size, *args, **kwargs)
 
     # ---- errors before the work
 
-    def check_inputs(self, x):
-        """Raise a ValueError for a dict of arrays that the model cannot be trained on."""
-        if isinstance(x, dict):
-            reading.check(x, self.event_shapes)
-            reading.check_some(x)
-            reading.check_values(x, self.event_shapes, every_row=False)
-            for name, rows in reading.present(x, self.event_shapes).items():
-                self.decoders[name].likelihood.check(name, rows)
+    @property
+    def specs(self):
+        """What the model takes of each modality: {name: `inputs.Spec`}."""
+        return {
+            name: reading.Spec(shape, self.decoders[name].likelihood.x_dtype, self.encoders[name].cells)
+            for name, shape in self.event_shapes.items()
+        }
+
+    def checked_rows(self, x, every_row=False):
+        """A dict of arrays as `Rows`, after a look at all its values; whatever else x is, as it is."""
+        if not isinstance(x, dict):
+            return x
+        arrays = reading.read_arrays(x, self.specs)
+        if any(map(reading.is_symbolic, arrays.values())):
+            return arrays
+        reading.check_some(arrays)
+        supports = {name: decoder.likelihood.check for name, decoder in self.decoders.items()}
+        reading.check_values(arrays, self.specs, every_row, None if every_row else supports)
+        return Rows.of(arrays)
+
+    def checked_batch(self, x):
+        """As `checked_rows`, but as a dict of arrays."""
+        rows = self.checked_rows(x)
+        return rows[:] if isinstance(rows, Rows) else rows
 
     def check_rows(self, inputs):
-        reading.check(inputs, self.event_shapes)
-        if tf.executing_eagerly():
-            reading.check_values(inputs, self.event_shapes)
+        """The inputs as a dict of NumPy arrays, or of tensors in a graph, after checks: every row has something."""
+        arrays = reading.dense(reading.read_arrays(inputs, self.specs))
+        if not any(map(reading.is_symbolic, arrays.values())):
+            reading.check_values(arrays, self.specs)
+        return arrays
 
     def check_name(self, argument, name):
         if name is not None and not (isinstance(name, str) and name in self.modalities):

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_mopoe.inputs import over
+from tf_mopoe.batch import expand_mask
 
 CHECK_EVERY = 32  # batches of `fit`, besides the end of each epoch: a look makes the host wait for the device
 
@@ -111,7 +111,9 @@ def bad_places(q, terms, loss):
     bad = {}
     for name, x in q.batch.x.items():
         have = q.available[name]
-        bad[INPUT.format(name)] = not_finite(tf.where(over(have, x), x, 0.0))
+        if x.dtype.is_floating:
+            there = expand_mask(have, x) if name not in q.batch.cells else ~tf.math.is_nan(x)
+            bad[INPUT.format(name)] = not_finite(tf.where(there, x, 0.0))
         posteriors = [part[name] for part in (q.experts, q.private) if name in part]
         parameters = tf.concat([part for p in posteriors for part in (p.loc[:, 0], p.scale[:, 0])], axis=-1)
         bad[POSTERIOR.format(name)] = not_finite(tf.where(have[:, None], parameters, 0.0))

@@ -92,6 +92,6 @@ class Saved:
     @property
     def _default_save_signature(self):
         """What `tf.saved_model.save(model, path)` writes as "serving_default": what `predict` gives, of rows and flags."""
-        specs = {name: tf.TensorSpec([None, *shape], tf.float32, name) for name, shape in self.event_shapes.items()}
+        specs = {n: tf.TensorSpec([None, *spec.shape], spec.dtype, n) for n, spec in self.specs.items()}
         flags = {reading.FLAG + name: tf.TensorSpec([None], tf.bool, reading.FLAG + name) for name in specs}
         return tf.function(lambda rows: self(rows), input_signature=[specs | flags])

@@ -1,5 +1,6 @@
 """Training and evaluation by Keras of a model whose loss is a bound: steps, metrics, and `fit` with its checks."""
 
+import random
 import types
 import warnings
 
@@ -8,19 +9,21 @@ import tensorflow as tf
 
 from tf_mopoe import arguments
 from tf_mopoe.checks import check_count
-from tf_mopoe.datasets.rows import Rows, as_dataset
+from tf_mopoe.datasets.rows import Rows
 from tf_mopoe.hyperparameters import Hyperparameter, as_number, check_assigned, check_hyperparameter
-from tf_mopoe.inputs import FLAG
 from tf_mopoe.not_finite import EndAtNotFinite, FirstNotFinite
 from tf_mopoe.objectives import Objective
 from tf_mopoe.streams import Stream
+
+BATCH_SIZE = 32  # Keras' default
 
 
 class BoundModel(keras.Model):
     """A Keras model that is trained by a bound. A subclass has
 
         terms_and_posterior(inputs, stream, training) -> LossTerms, Posterior
-        check_inputs(x), which raises a ValueError for inputs that it cannot be trained on
+        checked_rows(x) -> `Rows` of a dict, checked, and whatever else x is; checked_batch(x) -> a dict of arrays
+        adapt_once(x), which takes from the data what is to be taken
 
     and calls `make_training_state` in its constructor.
     """
@@ -125,7 +128,7 @@ class BoundModel(keras.Model):
         variables = self.trainable_variables
         if not variables:
             warnings.warn("The model has nothing to train: all its variables are frozen", stacklevel=2)  # as Keras does
-            return self.update_metrics(inputs, self.metric_values(terms))
+            return self.update_metrics(q.available, self.metric_values(terms))
         # Zero (not None) gradients for unused networks, so that an absent modality behaves like a masked one.
         gradients = tape.gradient(
             scaled, [variable.value for variable in variables], unconnected_gradients=tf.UnconnectedGradients.ZERO
@@ -133,13 +136,14 @@ class BoundModel(keras.Model):
         gradients = self.first_not_finite.checked(self, q, terms, loss, gradients)
         self.optimizer.apply_gradients(zip(gradients, variables))
         self.step.assign_add(1)
-        return self.update_metrics(inputs, self.metric_values(terms))
+        return self.update_metrics(q.available, self.metric_values(terms))
 
     def test_step(self, data):
         inputs = unpack(data)
         # The rows seen so far number the batch: every batch has other draws, every evaluation the same.
         stream = self.stream("evaluation", self.means["loss"].count)
-        values = self.metric_values(self.loss_terms(inputs, stream.child(0)))
+        terms, q = self.terms_and_posterior(inputs, stream.child(0))
+        values = self.metric_values(terms)
         if self.evaluation_samples > 1:  # a loop, so that the graph does not grow with the draws
 
             def add(draw, total):
@@ -148,7 +152,7 @@ class BoundModel(keras.Model):
 
             _, values = tf.while_loop(lambda draw, _: draw < self.evaluation_samples, add, (1, values))
             values = {name: value / self.evaluation_samples for name, value in values.items()}
-        return self.update_metrics(inputs, values)
+        return self.update_metrics(q.available, values)
 
     def stream(self, name, number):
         """The stream of a step of training or a batch of evaluation, another one on each replica."""
@@ -163,9 +167,9 @@ class BoundModel(keras.Model):
         values |= {"elbo": terms.elbo, **terms.extra}
         return {name: values[name] for name in self.means if name in values}
 
-    def update_metrics(self, inputs, values):
+    def update_metrics(self, available, values):
         """Add a batch to the metrics: means over the rows, that of a modality's term over the rows that have it."""
-        weights = {f"reconstruction_{name}": inputs.get(FLAG + name) for name in self.modalities}
+        weights = {f"reconstruction_{name}": has for name, has in available.items()}
         for name, value in values.items():
             self.means[name].update_state(value, sample_weight=weights.get(name))
         return self.get_metrics_result()
@@ -202,19 +206,29 @@ class BoundModel(keras.Model):
     def fit(self, x=None, y=None, batch_size=None, *args, **kwargs):
         """As `keras.Model.fit`; `x` is a dict of arrays, `Rows` or a data set of such dicts, and there is no `y`.
 
+        Arrays may be of NumPy (any number type, masked), pandas, SciPy or TensorFlow (dense or sparse). They are not copied:
+        a batch is read when it is needed. What a normalization or a likelihood takes from the data is taken here, once, if
+        `adapt` was not called before.
+
         Raises:
             ValueError: for labels or weights, inputs that do not fit the model, NaN in a row of arrays that is present; in
                 training, for a loss, a gradient or a weight that is not finite. The error names the first training step,
                 whose gradients count as zeros, and the modality.
         """
         given = arguments.arguments_of_call(super().fit, x, y, batch_size, *args, **kwargs)
-        self.check_inputs(x)
-        self.check_inputs(given.get("validation_data"))
-        if isinstance(given.get("validation_data"), Rows):
+        rows, validation = self.checked_rows(x), self.checked_rows(given.get("validation_data"))
+        split = given.pop("validation_split", 0.0)
+        if split:
+            rows, validation = arguments.split_rows(rows, split, validation)
+        if isinstance(validation, Rows):
             size = given.pop("validation_batch_size", None) or batch_size
-            given["validation_data"] = as_dataset(given["validation_data"], size)
-        if isinstance(x, Rows):
-            given["x"], given["batch_size"] = as_dataset(x, batch_size, given.get("shuffle", True)), None
+            given["validation_data"] = validation.dataset(size or BATCH_SIZE)
+        self.adapt_once(rows)
+        given["x"] = rows
+        if isinstance(rows, Rows):
+            # With a new seed from Python's `random`, which `keras.utils.set_random_seed` sets.
+            seed = random.randrange(2**31) if given.get("shuffle", True) else None
+            given["x"], given["batch_size"] = rows.dataset(batch_size or BATCH_SIZE, seed), None
             given["shuffle"] = False  # done, and Keras warns that it cannot
         callbacks = given.get("callbacks")
         if isinstance(callbacks, keras.callbacks.CallbackList):
@@ -239,9 +253,9 @@ class BoundModel(keras.Model):
                 make the result depend less on the draw, which the batch size changes too.
         """
         given = arguments.arguments_of_call(super().evaluate, x, y, batch_size, *args, **kwargs)
-        self.check_inputs(x)
-        if isinstance(x, Rows):
-            given["x"], given["batch_size"] = as_dataset(x, batch_size), None
+        rows = self.checked_rows(x)
+        if isinstance(rows, Rows):
+            given["x"], given["batch_size"] = rows.dataset(batch_size or BATCH_SIZE), None
         if check_count("num_samples", num_samples) != self.evaluation_samples:
             self.evaluation_samples, self.test_function = num_samples, None  # traced again
         return super().evaluate(**(given | given.pop("kwargs", {})))
@@ -249,7 +263,8 @@ class BoundModel(keras.Model):
     def train_on_batch(self, x=None, *args, **kwargs):
         """As `keras.Model.train_on_batch`; raises as `fit`."""
         given = arguments.arguments_of_call(super().train_on_batch, x, *args, **kwargs)
-        self.check_inputs(x)
+        given["x"] = self.checked_batch(x)
+        self.adapt_once(given["x"])
         self.build_optimizer()
         self.first_not_finite.reset()
         logs = super().train_on_batch(**given)
@@ -259,8 +274,7 @@ class BoundModel(keras.Model):
     def test_on_batch(self, x=None, *args, **kwargs):
         """As `keras.Model.test_on_batch`; raises as `evaluate`."""
         given = arguments.arguments_of_call(super().test_on_batch, x, *args, **kwargs)
-        self.check_inputs(x)
-        return super().test_on_batch(**given)
+        return super().test_on_batch(**given | {"x": self.checked_batch(x)})
 
 
 def unpack(data):

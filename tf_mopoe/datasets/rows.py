@@ -1,11 +1,10 @@
 """Rows that are made when they are asked for: data sets too large, or too easily made, to be kept as arrays."""
 
-import random
-
 import numpy as np
 import tensorflow as tf
 
 from tf_mopoe.checks import check_count, check_integer
+from tf_mopoe.datasets.arrays import SparseRows
 
 
 class Rows:
@@ -30,32 +29,54 @@ class Rows:
 
     @classmethod
     def of(cls, arrays):
-        """Rows of arrays {name: [N, ...]}; what is `Rows` already stays so."""
+        """Rows of arrays {name: [N, ...]}, of which nothing is copied but what a batch asks for; `Rows` stay as they are."""
         if isinstance(arrays, Rows):
             return arrays
-        if not isinstance(arrays, dict) or not arrays or not all(np.ndim(array) for array in arrays.values()):
+        if not isinstance(arrays, dict) or not arrays or not all(len(np.shape(array)) for array in arrays.values()):
             raise ValueError(
                 f"`arrays` must be a dict of arrays with an axis of rows. Received: {type(arrays).__name__}"
             )
-        lengths = {name: len(array) for name, array in arrays.items()}
+        arrays = {n: x if isinstance(x, SparseRows) else np.asarray(x) for n, x in arrays.items()}
+        lengths = {name: x.shape[0] for name, x in arrays.items()}
         if len(set(lengths.values())) != 1:
             raise ValueError(f"All arrays must have the same number of rows. Received: {lengths}")
-        # Copied to tensors once, here: a data set's map would copy them again at each start.
-        tensors = {name: tf.constant(array) for name, array in arrays.items()}
-        return cls(next(iter(lengths.values())), lambda rows: {name: tf.gather(x, rows) for name, x in tensors.items()})
+        dtypes = {name: batch_dtype(x.dtype) for name, x in arrays.items()}
+
+        def fetch(rows):
+            return [np.ascontiguousarray(x[rows], dtypes[name]) for name, x in arrays.items()]
+
+        def make(rows):
+            values = tf.numpy_function(fetch, [rows], [tf.as_dtype(dtype) for dtype in dtypes.values()], stateful=False)
+            lead = rows.shape[:1]
+            return {n: tf.ensure_shape(v, lead + x.shape[1:]) for v, (n, x) in zip(values, arrays.items())}
+
+        return cls(next(iter(lengths.values())), make)
 
     def __len__(self):
         return self.num_rows
 
     def __getitem__(self, rows):
-        rows = np.arange(self.num_rows)[rows]
-        if rows.ndim != 1:
+        if isinstance(rows, slice):
+            rows = np.arange(*rows.indices(self.num_rows))
+        rows = np.asarray(rows)
+        if rows.dtype == bool:
+            rows = np.flatnonzero(rows) if rows.shape == (self.num_rows,) else rows.astype(object)
+        if rows.ndim != 1 or rows.dtype.kind not in "iu" and rows.size:
             raise IndexError(f"Rows are chosen by a slice or a list of numbers. Received: shape {rows.shape}")
+        rows = rows.astype(np.int64)
+        if rows.size and not (-self.num_rows <= rows.min() and rows.max() < self.num_rows):
+            raise IndexError(f"Rows must be from 0 to {self.num_rows - 1}. Received: {rows.min()} to {rows.max()}")
+        rows = np.where(rows < 0, rows + self.num_rows, rows)
         return {name: x.numpy() for name, x in self.make(tf.constant(rows, tf.int64)).items()}
 
     def take(self, num_rows):
         """The first `num_rows` of these, or all if there are fewer."""
         return Rows(min(check_count("num_rows", num_rows, low=0), self.num_rows), self.make)
+
+    def drop(self, num_rows):
+        """All but the first `num_rows` of these."""
+        first = min(check_count("num_rows", num_rows, low=0), self.num_rows)
+        return Rows(self.num_rows - first, lambda rows: self.make(rows + first))
 
     def join(self, arrays):
         """These rows with more entries, {name: [N, ...]}, such as `has_<name>` flags."""
@@ -87,11 +108,7 @@ def take(inputs, rows):
     return inputs[rows] if isinstance(inputs, Rows) else {name: x[rows] for name, x in inputs.items()}
 
 
-def as_dataset(x, batch_size=None, shuffle=False):
-    """`Rows` as a data set in batches of `batch_size` (default 32), for Keras; what is not `Rows`, as it is.
-
-    Shuffled with a new seed from Python's `random`, which `keras.utils.set_random_seed` sets.
-    """
-    if not isinstance(x, Rows):
-        return x
-    return x.dataset(32 if batch_size is None else batch_size, seed=random.randrange(2**31) if shuffle else None)
+def batch_dtype(dtype):
+    """The dtype of a batch of an array: float32 for any floats, the processor's byte order for all."""
+    dtype = np.dtype(dtype)
+    return np.dtype(np.float32) if dtype.kind == "f" else dtype.newbyteorder("=")

@@ -34,7 +34,7 @@ def expert_conflict(model, inputs, batch_size=1000):
     if model.family is not Normal:
         raise ValueError(f"`model` must have Gaussian experts. Received: {model.family.name} ones")
     if not isinstance(inputs, Rows):
-        reading.check(inputs, model.event_shapes)
+        inputs = reading.read_arrays(inputs, model.specs)
     if not subset_latents.count_of(inputs):
         raise ValueError("`inputs` must have one row or more. Received: none")
     parts = []

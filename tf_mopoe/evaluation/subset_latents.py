@@ -6,7 +6,7 @@ import numpy as np
 
 from tf_mopoe.checks import check_count, is_integer
 from tf_mopoe.datasets.rows import Rows, take
-from tf_mopoe.inputs import FLAG, check
+from tf_mopoe.inputs import FLAG, read_arrays
 from tf_mopoe.streams import as_stream
 
 
@@ -37,8 +37,7 @@ def complete(model, inputs):
             f"`inputs` must hold complete rows of all modalities {list(model.modalities)}, without flags. "
             f"Received: {received}"
         )
-    first = {name: first[name] for name in model.modalities}
-    check(first, model.event_shapes)
+    first = read_arrays({name: first[name] for name in model.modalities}, model.specs)
     if isinstance(inputs, Rows):
         first = Rows(len(inputs), lambda rows: {name: inputs.make(rows)[name] for name in model.modalities})
     if not count_of(first):

@@ -24,7 +24,7 @@ def signatures(model, num_samples):
     """
     plain = plain_names(model.modalities)
     latent = [None, model.latent_dim]
-    values = [tf.TensorSpec([None, *shape], tf.float32, name=plain[n]) for n, shape in model.event_shapes.items()]
+    values = [tf.TensorSpec([None, *spec.shape], spec.dtype, name=plain[n]) for n, spec in model.specs.items()]
     flags = [tf.TensorSpec([None], tf.bool, name=reading.FLAG + plain[name]) for name in model.modalities]
     parts = [
         tf.TensorSpec(latent, tf.float32, name=f"{part}_{plain[name]}")

@@ -73,12 +73,12 @@ def representative_rows(model, quantization, representative):
                 '`representative` must hold rows of every modality for quantization="int8". Received: None'
             )
         return {}
-    reading.check(representative, model.event_shapes, argument="representative")
-    reading.check_values(representative, model.event_shapes, every_row=False)
+    arrays = reading.dense(reading.read_arrays(representative, model.specs, argument="representative"))
+    reading.check_values(arrays, model.specs, every_row=False)
     rows = {}
-    for name in (name for name in model.modalities if name in representative):
-        x = np.asarray(representative[name], np.float32)
-        rows[name] = x[np.asarray(representative.get(reading.FLAG + name, np.ones(len(x), bool)))]
+    for name in (name for name in model.modalities if name in arrays):
+        has = arrays.get(reading.FLAG + name, np.ones(len(arrays[name]), bool))
+        rows[name] = np.asarray(arrays[name], model.specs[name].dtype)[has if has.ndim == 1 else has.any(axis=1)]
     counts = {name: len(rows.get(name, ())) for name in model.modalities}
     if not all(counts.values()):
         raise ValueError(f"`representative` must hold rows of every modality. Received: {counts}")

@@ -1,0 +1,118 @@
+"""What normalizations and likelihoods take from data before the training, and a warning where nothing does but should."""
+
+import warnings
+
+import numpy as np
+import tensorflow as tf
+
+from tf_mopoe import inputs as reading
+from tf_mopoe.datasets.rows import Rows
+from tf_mopoe.units import Moments
+
+ROWS = 4096  # at a time
+LOOKED_AT = 1000  # rows, for the warning
+APART = 100.0  # orders of magnitude that are two, for the warning
+
+
+class Adapting:
+    """The part of a `MultimodalVAE` that takes the data's units: `adapt`."""
+
+    def adapting_parts(self):
+        """[(modality, layer)] of the encoders and likelihoods that take something from data."""
+        parts = [(name, self.encoders[name]) for name in self.modalities]
+        parts += [(name, self.decoders[name].likelihood) for name in self.modalities]
+        zeros = {name: np.zeros((1, *self.event_shapes[name]), np.float32) for name in self.modalities}
+        return [(name, part) for name, part in parts if part.moments_of(zeros[name]) is not None]
+
+    @property
+    def adapted(self):
+        """Whether all that is taken from data is there, or nothing is to be taken."""
+        with tf.init_scope():
+            return all(part.adapted for part in [*self.encoders.values(), *self._likelihoods()])
+
+    def _likelihoods(self):
+        return [decoder.likelihood for decoder in self.decoders.values()]
+
+    def adapt(self, inputs):
+        """Take from data what `GaussianEncoder(normalization=...)` and likelihoods in the data's units need.
+
+        That is the mean and standard deviation of each variable, over the rows and cells that are there. It replaces what
+        was taken before. The first `fit` calls it with its data; call it before a training loop of your own.
+
+        Args:
+            inputs: as of `fit`: dict of arrays, `Rows` or a data set, which is read once.
+
+        Raises:
+            ValueError: for inputs that do not fit the model, or a modality without any value.
+        """
+        parts = self.adapting_parts()
+        moments = {id(part): Moments() for _, part in parts}
+        for batch in reading.batches(inputs, self.specs, ROWS):
+            batch = reading.dense(reading.read_arrays(batch, self.specs))
+            for name, part in parts:
+                if name in batch:
+                    moments[id(part)].add(*self._observed(name, part, batch))
+        # Shared parts have the moments of all their modalities.
+        for name, part in parts:
+            if not np.any(moments[id(part)].count):
+                raise ValueError(f"`{name}` must have values to take its units from. Received: none")
+            part.adapt(moments[id(part)])
+
+    def _observed(self, name, part, batch):
+        """What a part takes the moments of, [n, E], and which cells of it count."""
+        x, has = batch[name], batch.get(reading.FLAG + name)
+        x = np.asarray(x, np.float32)
+        if has is not None and has.ndim == 1:
+            x = x[has]
+        elif has is not None:
+            x = np.where(has, x, np.nan)
+        return np.asarray(part.moments_of(x)), ~np.isnan(x)
+
+    def adapt_once(self, inputs):
+        """Call `adapt` if something is to be taken and was not; and warn of scales that are far from the data's."""
+        if isinstance(inputs, Rows):
+            self.warn_of_scales(inputs.take(LOOKED_AT)[:])
+        if self.adapted:
+            return
+        if hasattr(inputs, "__next__"):  # what can be read once only
+            raise ValueError(
+                "`x` must be data that can be read more than once, or call model.adapt(data) before: a normalization or a "
+                f"likelihood takes its units from the data. Received: {type(inputs).__name__}"
+            )
+        self.adapt(inputs)
+
+    def warn_of_scales(self, batch):
+        """One warning for modalities whose numbers are far larger or smaller than what their parts are made for."""
+        found = {}
+        for name in (name for name in self.modalities if name in batch):
+            x = self._values(name, batch)
+            if x.size:
+                found[name] = (self.encoders[name], self.decoders[name].likelihood, x)
+        far = [text for name, parts in found.items() for text in self._far(name, *parts)]
+        if far:
+            warnings.warn(
+                "The scale of the data and that of the model differ by orders of magnitude, which trains badly or not at all: "
+                + "; ".join(far),
+                stacklevel=4,
+            )
+
+    def _values(self, name, batch):
+        """The numbers that are there, [n]."""
+        x, has = np.asarray(batch[name]), batch.get(reading.FLAG + name)
+        if x.dtype.kind not in "fiu" or self.specs[name].dtype != "float32":
+            return np.zeros([0])
+        x = x.astype(np.float64)
+        x = x if has is None else x[has]
+        return x[np.isfinite(x)]
+
+    def _far(self, name, encoder, likelihood, x):
+        size, spread = np.sqrt(np.mean(np.square(x))), np.std(x)
+        if encoder.units is None and size > APART:
+            yield f"`{name}` has numbers of about {size:.3g}: GaussianEncoder(..., normalization=\"standard\")"
+        scale = getattr(likelihood, "scale", None)
+        scale = None if getattr(likelihood, "standardize", False) else scale
+        if isinstance(scale, float) and spread > 0 and not scale / APART <= spread <= scale * APART:
+            kind = type(likelihood).__name__
+            yield f"`{name}` has a standard deviation of {spread:.3g}, its likelihood a scale of {scale:g}: " + (
+                f"likelihoods.{kind}(scale, standardize=True)"
+            )

@@ -1,0 +1,159 @@
+"""The posterior predictive distribution: draws of data given data, and missing cells filled from it."""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from tf_mopoe import inputs as reading
+from tf_mopoe.checks import check_count
+from tf_mopoe.refinement import refined
+from tf_mopoe.streams import as_stream
+
+NUMBERS = 2**23  # of x that are drawn in one go, about
+
+
+class Imputation(dict):
+    """{name: what was given, with everything missing filled}; `std`: {name: standard deviations, 0 where nothing was}."""
+
+    def __init__(self, filled, std):
+        super().__init__(filled)
+        self.std = std
+
+
+class Predictive:
+    """The part of a `MultimodalVAE` that draws from p(x* | X)."""
+
+    def posterior_predictive(self, inputs, to=None, num_samples=100, seed=None, refine_steps=0):
+        """Draw x of every modality given what each row has: z and the noise of p(x | z) both.
+
+            z[k] from q(z | X), w[k] from its posterior or prior, x[k] from p(x | z[k], w[k])
+
+        So shares of the draws are probabilities: quantiles of them are intervals for new data, where those of `translate`,
+        which is the mean of p(x | z), are far too narrow. q is what `translate` draws from.
+
+        Args:
+            inputs: as of `translate`.
+            to: name of the modality to draw, or None (default) for all of them, the given ones included.
+            num_samples: K, default 100.
+            seed: int; the same seed gives the same draws. Default: a new one.
+            refine_steps: of gradient steps by which each row's q(z | X) is refined first (see `impute`). Default 0: none.
+
+        Returns:
+            Tensor [K, N, E], or {name: tensor} if `to` is None.
+
+        Raises:
+            ValueError: as of `translate`.
+        """
+        self.check_name("to", to)
+        num_samples = check_count("num_samples", num_samples)
+        refine_steps = check_count("refine_steps", refine_steps, low=0)
+        names = self.modalities if to is None else (to,)
+
+        def of_batch(batch, stream):
+            draws = {name: [] for name in names}
+            for name, distribution, own in self._predicted(batch, names, num_samples, stream, refine_steps):
+                x = distribution.sample(seed=own.seed)
+                draws[name].append(tf.reshape(x, [-1, batch_rows(batch), *self.event_shapes[name]]))
+            made = {name: tf.concat(parts, axis=0) for name, parts in draws.items()}
+            return made if to is None else made[to]
+
+        return self.by_batches(inputs, as_stream(seed), of_batch, axis=1)
+
+    def impute(self, inputs, num_samples=100, refine_steps=0, seed=None):
+        """Fill what is missing, rows and cells, by the mean of its posterior predictive distribution.
+
+        Args:
+            inputs: dict of arrays; DataFrames come back as DataFrames with their index and columns. What is missing is NaN
+                or marked by flags; modalities that are not given are filled as a whole.
+            num_samples: K, of the draws that are averaged; default 100.
+            refine_steps: of gradient steps by which each row's q(z | X) is refined first, the decoders held
+                (`refinement.refined`): a few hundred help where cells are missing or encoders weak. Default 0: none.
+            seed: int; the same seed gives the same numbers. Default: a new one.
+
+        Returns:
+            `Imputation`: a dict {name: filled}, what was observed as it was; its `std` has the standard deviation of
+            each filled cell, of z and the noise of p(x | z) both, 0 where nothing was filled. Classes are filled by their
+            probabilities (`likelihoods.Table.decode` makes the likeliest of them), tokens by the likeliest, whose `std` is NaN.
+
+        Raises:
+            ValueError: as of `translate`, or for what is no dict.
+        """
+        num_samples = check_count("num_samples", num_samples)
+        refine_steps = check_count("refine_steps", refine_steps, low=0)
+        reading.check_names(inputs, self.specs)
+
+        def of_batch(batch, stream):
+            sums = {}
+            for name, distribution, own in self._predicted(batch, self.modalities, num_samples, stream, refine_steps):
+                mean = self.decoders[name].likelihood.mean(distribution)
+                draws = distribution.sample(seed=own.seed)
+                values = [tf.cast(x, tf.float32) for x in (mean, draws, tf.square(tf.cast(draws, tf.float32)))]
+                shape = [-1, batch_rows(batch), *self.event_shapes[name]]
+                values = [tf.reduce_sum(tf.reshape(value, shape), axis=0) for value in values]
+                sums[name] = [a + b for a, b in zip(sums[name], values)] if name in sums else values
+            result = {}
+            for name, (mean, draws, squares) in sums.items():
+                if self.specs[name].dtype != "float32":  # the mean of classes' numbers is none of them
+                    q = self.encode(batch)
+                    mean = tf.cast(self.decode(q.mean(), name, batch=q.batch), tf.float32)
+                    result[name] = (mean, tf.fill(tf.shape(mean), math.nan))
+                    continue
+                variance = squares / num_samples - tf.square(draws / num_samples)
+                result[name] = (mean / num_samples, tf.sqrt(tf.maximum(variance, 0.0)))
+            return result
+
+        made = self.by_batches(inputs, as_stream(seed), of_batch)
+        arrays = reading.dense(reading.read_arrays(inputs, self.specs))
+        filled, std = {}, {}
+        for name, (mean, deviation) in made.items():
+            there = self._there(name, arrays, mean.shape)
+            filled[name] = as_given(inputs.get(name), arrays.get(name), there, mean.numpy())
+            std[name] = as_given(inputs.get(name), None, there, np.where(there, 0.0, deviation.numpy()))
+        return Imputation(filled, std)
+
+    def _there(self, name, arrays, shape):
+        """Which cells of a modality are there, bool [N, E]."""
+        if name not in arrays:
+            return np.zeros(shape, bool)
+        there = np.ones(shape, bool)
+        if self.specs[name].cells:
+            there &= ~np.isnan(arrays[name])
+        flags = arrays.get(reading.FLAG + name)
+        return there if flags is None else there & np.reshape(flags, flags.shape + (1,) * (len(shape) - flags.ndim))
+
+    def _predicted(self, batch, names, num_samples, stream, refine_steps):
+        """Yields (name, p(x | z) of some draws of z for all rows, [k * B] x E, stream), until there are K of each."""
+        q = self.encode(batch)
+        p = self.generative.given(q.batch)
+        posterior = refined(q, p, refine_steps, stream.child("refinement")) if refine_steps else q.largest()
+        z = posterior.sample(stream, num_samples).z  # [K, B, D]
+        w = p.infer_private(q, z, stream.child("private"))
+        largest = max(math.prod(self.event_shapes[name]) for name in names)
+        size = max(NUMBERS // (largest * max(batch_rows(batch), 1)), 1)
+        for start in range(0, num_samples, size):
+            part = slice(start, start + size)
+            flat = {"z": z[part], **{name: own[part] for name, own in w.items()}}
+            flat = {key: tf.reshape(value, [-1, value.shape[-1]]) for key, value in flat.items()}
+            for name in names:
+                own = stream.child(f"x/{name}/{start}")
+                yield name, p.decode(name, flat["z"], flat.get(name)), own
+
+
+def batch_rows(batch):
+    """The number of rows of a dict of arrays."""
+    return int(np.shape(next(iter(batch.values())))[0])
+
+
+def as_given(value, array, there, made):
+    """What was made, in the place of what is not there of an array or DataFrame, in its form."""
+    if array is not None:
+        array = np.asarray(array)
+        kind = array.dtype if array.dtype.kind == "f" and array.dtype.itemsize >= 4 else np.float32
+        kind = array.dtype if there.all() else kind
+        made = np.where(there, array, made).astype(kind)
+    if hasattr(value, "iloc"):
+        frame = value.to_frame() if len(value.shape) == 1 else value
+        filled = type(frame)(made, index=frame.index, columns=frame.columns)
+        return filled.iloc[:, 0] if len(value.shape) == 1 else filled
+    return made
