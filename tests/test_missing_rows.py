@@ -103,12 +103,12 @@ def test_metrics_are_means_over_the_rows_that_have_the_modality(monkeypatch):
     model, inputs = normalized(), small.rows(16, NAMES)
     inputs, has = with_half(inputs)
     model.compile("sgd", run_eagerly=True)
-    calls, original = [], model.loss_terms
+    calls, original = [], model.terms_and_posterior
     monkeypatch.setattr(
-        model, "loss_terms", lambda *args, **kwargs: calls.append(original(*args, **kwargs)) or calls[-1]
+        model, "terms_and_posterior", lambda *args, **kwargs: calls.append(original(*args, **kwargs)) or calls[-1]
     )
     result = model.evaluate(inputs, batch_size=16, verbose=0, return_dict=True)
-    (terms,) = calls
+    ((terms, _),) = calls
     expected = np.mean(terms.reconstruction["sensor"].numpy()[has])
     np.testing.assert_allclose(result["reconstruction_sensor"], expected, rtol=1e-5)
     np.testing.assert_allclose(result["reconstruction_word"], np.mean(terms.reconstruction["word"]), rtol=1e-5)

@@ -1,6 +1,6 @@
 """tf_mopoe: one generative model of several data types, any of which may be missing (MoPoE-VAE)."""
 
-from tf_mopoe import datasets, evaluation, likelihoods, methods, networks, objectives, pooling, priors
+from tf_mopoe import datasets, evaluation, likelihoods, methods, networks, objectives, pooling, priors, tables
 from tf_mopoe.decoders import Decoder
 from tf_mopoe.encoders import GaussianEncoder, LaplaceEncoder
 from tf_mopoe.model import MultimodalVAE
@@ -23,4 +23,5 @@ __all__ = [
     "objectives",
     "pooling",
     "priors",
+    "tables",
 ]

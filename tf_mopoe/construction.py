@@ -36,15 +36,15 @@ def build_networks(encoders, decoders, latent_dim):
         shapes[name] = decoder.event_shape
     for name, encoder in encoders.items():
         shape = (None, *shapes[name])
-        sentence = f"encoders[{name!r}] must take what decoders[{name!r}] makes, shape {shape}"
-        build(encoder, shape, sentence, decoders[name].likelihood.x_dtype)
+        encoder.x_dtype = decoders[name].likelihood.x_dtype
+        build(encoder, shape, f"encoders[{name!r}] must take what decoders[{name!r}] makes, shape {shape}")
     return {name: shapes[name] for name in encoders}
 
 
-def build(layer, shape, expectation, *args):
+def build(layer, shape, expectation):
     try:
         if not layer.built:
-            layer.build(shape, *args)
+            layer.build(shape)
     except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
         raise ValueError(f"{expectation}. Received: {error}") from error
 

@@ -45,6 +45,7 @@ class GaussianEncoder(keras.layers.Layer):
     """
 
     family = Normal
+    x_dtype = "float32"  # of x; the model sets it to that of the likelihood
 
     def __init__(
         self, network, latent_dim, private_dim=0, normalization=None, cells=False, hidden_share=0.1, **kwargs
@@ -68,7 +69,7 @@ class GaussianEncoder(keras.layers.Layer):
             )
         hand_down(self)
 
-    def build(self, input_shape, x_dtype="float32"):
+    def build(self, input_shape):
         """`input_shape`: shape of x with the batch axis, (None, ...), or {name: shape} of several inputs."""
         # One row of zeros builds any network, those without a build() of their own included.
         if isinstance(input_shape, dict):
@@ -76,7 +77,7 @@ class GaussianEncoder(keras.layers.Layer):
         else:
             if self.units is not None and not self.units.built:
                 self.units.build(units_shape(tuple(input_shape[1:])))
-            x = self.network_input(tf.zeros([1, *input_shape[1:]], x_dtype))
+            x = self.network_input(tf.zeros([1, *input_shape[1:]], self.x_dtype))
         features = self.network(x, training=False)
         if not hasattr(features, "shape"):
             raise ValueError(

@@ -1,5 +1,7 @@
 """What a trained model is asked for: translations, new rows, embeddings, and how likely data are."""
 
+import math
+
 import numpy as np
 import tensorflow as tf
 
@@ -9,7 +11,7 @@ from tf_mopoe.checks import check_count
 from tf_mopoe.marginal_likelihood import marginal_log_likelihood
 from tf_mopoe.streams import as_stream
 
-ROWS = 1024  # at a time
+NUMBERS, MOST_ROWS = 2**22, 2**14  # of x of one modality, and rows, at a time
 
 
 class Inference:
@@ -23,11 +25,15 @@ class Inference:
         if isinstance(inputs, dict) and any(map(reading.is_symbolic, inputs.values())):
             return function(self.check_rows(inputs), stream)
         parts = []
-        for number, batch in enumerate(reading.batches(inputs, self.specs, ROWS)):
+        for number, batch in enumerate(reading.batches(inputs, self.specs, self.rows_at_a_time())):
             parts.append(function(self.check_rows(batch), stream.child(f"batch {number}") if number else stream))
         if not parts:
             raise ValueError("`inputs` must have one row or more. Received: none")
         return parts[0] if len(parts) == 1 else tf.nest.map_structure(lambda *part: tf.concat(part, axis), *parts)
+
+    def rows_at_a_time(self):
+        """How many rows of arrays are a batch of the methods here."""
+        return max(min(NUMBERS // max(map(math.prod, self.event_shapes.values())), MOST_ROWS), 1)
 
     def embed(self, inputs):
         """The mean of the posterior of all that each row has, `subset_posterior`: NumPy float32 [N, D].

@@ -47,6 +47,7 @@ class Rows:
 
         def make(rows):
             values = tf.numpy_function(fetch, [rows], [tf.as_dtype(dtype) for dtype in dtypes.values()], stateful=False)
+            values = tf.nest.flatten(values)
             lead = rows.shape[:1]
             return {n: tf.ensure_shape(v, lead + x.shape[1:]) for v, (n, x) in zip(values, arrays.items())}
 

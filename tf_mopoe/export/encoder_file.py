@@ -37,7 +37,7 @@ def converted(encoder, name, shape, quantization, rows):
         raise ImportError("tflite_encoders needs ai-edge-litert (pip install tf_mopoe[edge])") from error
     encoder = in_float32(encoder, shape)
     content = convert(encoder, name, shape, quantization, rows)
-    x = np.random.default_rng(0).random((4, *shape), np.float32) if rows is None else rows[:32]
+    x = np.random.default_rng(0).random((4, *shape), np.float32).astype(encoder.x_dtype) if rows is None else rows[:32]
     made = Interpreter(model_content=content).get_signature_runner("encode")(**{plain_name(name): x})
     check(made, encoder(tf.constant(x), training=False), name, quantization)
     return content
@@ -62,14 +62,14 @@ def convert(encoder, name, shape, quantization, rows):
     """The bytes of the .tflite."""
 
     def encode(x):
-        features = encoder.features(x, training=False)
+        features = encoder.features(encoder.network_input(x), training=False)
         # The same as exp. The int8 converter would put that into 8 bits too, and round a small scale to 0.
         scale = tf.pow(math.e, 0.5 * bounded(encoder.log_variance_head(features)))
         return {"loc": encoder.loc_head(features), "scale": scale}
 
     archive = keras.export.ExportArchive()
     archive.track(encoder)
-    spec = tf.TensorSpec([None, *shape], tf.float32, name=plain_name(name))
+    spec = tf.TensorSpec([None, *shape], encoder.x_dtype, name=plain_name(name))
     archive.add_endpoint("encode", encode, input_signature=[spec])
     with tempfile.TemporaryDirectory() as folder:
         archive.write_out(folder, verbose=False)
