@@ -83,37 +83,41 @@ class Predictive:
         refine_steps = check_count("refine_steps", refine_steps, low=0)
         reading.check_names(inputs, self.specs)
 
+        arrays = reading.dense(reading.read_arrays(inputs, self.specs))
+        there = {name: self._there(name, arrays) for name in self.modalities}
+        wanted = [name for name in self.modalities if not there[name].all()]
+
         def of_batch(batch, stream):
             sums = {}
-            for name, distribution, own in self._predicted(batch, self.modalities, num_samples, stream, refine_steps):
-                mean = self.decoders[name].likelihood.mean(distribution)
-                draws = distribution.sample(seed=own.seed)
-                values = [tf.cast(x, tf.float32) for x in (mean, draws, tf.square(tf.cast(draws, tf.float32)))]
+            for name, distribution, own in self._predicted(batch, wanted, num_samples, stream, refine_steps):
+                moments = self.decoders[name].likelihood.moments(distribution, own.seed)
                 shape = [-1, batch_rows(batch), *self.event_shapes[name]]
-                values = [tf.reduce_sum(tf.reshape(value, shape), axis=0) for value in values]
+                values = [tf.reduce_sum(tf.reshape(x, shape), axis=0) for x in moments]
                 sums[name] = [a + b for a, b in zip(sums[name], values)] if name in sums else values
             result = {}
-            for name, (mean, draws, squares) in sums.items():
+            for name, (mean, squares) in sums.items():
+                mean = mean / num_samples
+                std = tf.sqrt(tf.maximum(squares / num_samples - tf.square(mean), 0.0))
                 if self.specs[name].dtype != "float32":  # the mean of classes' numbers is none of them
                     q = self.encode(batch)
                     mean = tf.cast(self.decode(q.mean(), name, batch=q.batch), tf.float32)
-                    result[name] = (mean, tf.fill(tf.shape(mean), math.nan))
-                    continue
-                variance = squares / num_samples - tf.square(draws / num_samples)
-                result[name] = (mean / num_samples, tf.sqrt(tf.maximum(variance, 0.0)))
+                    std = tf.fill(tf.shape(mean), math.nan)
+                result[name] = (mean, std)
             return result
 
-        made = self.by_batches(inputs, as_stream(seed), of_batch)
-        arrays = reading.dense(reading.read_arrays(inputs, self.specs))
+        made = self.by_batches(inputs, as_stream(seed), of_batch) if wanted else {}
         filled, std = {}, {}
-        for name, (mean, deviation) in made.items():
-            there = self._there(name, arrays, mean.shape)
-            filled[name] = as_given(inputs.get(name), arrays.get(name), there, mean.numpy())
-            std[name] = as_given(inputs.get(name), None, there, np.where(there, 0.0, deviation.numpy()))
+        for name in self.modalities:
+            zeros = np.zeros(there[name].shape, np.float32)
+            mean, deviation = (np.asarray(part) for part in made.get(name, (zeros, zeros)))
+            filled[name] = as_given(inputs.get(name), arrays.get(name), there[name], mean)
+            std[name] = as_given(inputs.get(name), None, there[name], np.where(there[name], zeros, deviation))
         return Imputation(filled, std)
 
-    def _there(self, name, arrays, shape):
+    def _there(self, name, arrays):
         """Which cells of a modality are there, bool [N, E]."""
+        rows = len(next(iter(arrays.values())))
+        shape = (rows, *self.event_shapes[name])
         if name not in arrays:
             return np.zeros(shape, bool)
         there = np.ones(shape, bool)

@@ -80,6 +80,15 @@ class Likelihood(keras.layers.Layer):
         except NotImplementedError:
             return tf.reduce_mean(tf.cast(distribution.sample(DRAWS, seed=(0, 0)), tf.float32), axis=0)
 
+    def moments(self, distribution, seed):
+        """E[x] and E[x^2] of p(x | z), [B, E] float32 each; of one draw where they have no formula. `seed`: int32 [2]."""
+        try:
+            mean = distribution.mean()
+            return mean, distribution.variance() + tf.square(mean)
+        except NotImplementedError:
+            x = tf.cast(distribution.sample(seed=seed), tf.float32)
+            return x, tf.square(x)
+
     def stand_in(self, distribution):
         """Numbers of the support in place of a missing x, [B, E]: the mean, or 0 where it is not finite."""
         mean = tf.stop_gradient(self.mean(distribution))
