@@ -1,10 +1,10 @@
 """Strategies of generated inputs: values of every kind that a caller may hand over, and whether they are documented ones."""
 
-import importlib.util
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
+import pandas
 import small
 import tensorflow as tf
 from hypothesis import strategies as st
@@ -24,8 +24,6 @@ def odd_kinds(x):
     flat = x.reshape(len(x), int(np.prod(x.shape[1:])))
     ragged = tf.RaggedTensor.from_tensor(flat)
     kinds = {
-        "list": x.tolist(),
-        "tuple": tuple(x.tolist()),
         "None": None,
         "text": "x",
         "number": 1.0,
@@ -35,18 +33,28 @@ def odd_kinds(x):
         "generator": (row for row in x),
         "ragged list": [[1.0], [1.0, 2.0]],
         "ragged tensor": ragged,
-        "sparse tensor": tf.sparse.from_dense(x),
         "tensor of text": tf.constant(["x"] * len(x)),
-        "masked array": np.ma.masked_array(x, mask=np.zeros(x.shape, bool)),
         "data set": tf.data.Dataset.from_tensor_slices(x),
     }
-    for dtype in (int, np.uint8, bool, complex, object, "U3", "S3", "datetime64[s]"):
+    for dtype in (complex, object, "U3", "S3", "datetime64[s]"):
         kinds[f"array of {dtype}"] = np.zeros(x.shape, dtype)
-    if importlib.util.find_spec("pandas"):
-        import pandas
-
-        kinds["table"] = pandas.DataFrame(flat)
     return kinds
+
+
+def other_kinds(x):
+    """The array x as other documented kinds, of numbers that a word too may have."""
+    kinds = {
+        "list": x.tolist(),
+        "tuple": tuple(x.tolist()),
+        "masked array": np.ma.masked_array(x, mask=np.zeros(x.shape, bool)),
+        "other bytes": x.astype(">f8"),
+    }
+    for dtype in (int, np.uint8, bool):
+        kinds[f"array of {dtype}"] = np.round(np.abs(x)).astype(dtype)
+    if x.ndim == 2:
+        kinds["sparse tensor"] = tf.sparse.from_dense(x)
+        kinds["table"] = pandas.DataFrame(x)
+    return {name: kind for name, kind in kinds.items() if len(x) or name not in ("list", "tuple")}
 
 
 def odd_shapes(x):
@@ -65,7 +73,13 @@ def odd_shapes(x):
 @st.composite
 def modality(draw, name, rows):
     x = small.rows(rows, (name,), seed=draw(st.integers(0, 3)))[name]
-    kind = draw(st.sampled_from(["good"] * 6 + ["number", "kind", "shape"]))
+    kind = draw(st.sampled_from(["good"] * 6 + ["number", "kind", "shape", "other"]))
+    if kind == "other":
+        others = other_kinds(x)
+        given = others[draw(st.sampled_from(sorted(others)))]
+        return Value(
+            given, tf.sparse.to_dense(given).numpy() if isinstance(given, tf.SparseTensor) else np.asarray(given)
+        )
     if kind == "kind":
         odd = odd_kinds(x)
         return Value(odd[draw(st.sampled_from(sorted(odd)))], None)
@@ -103,8 +117,10 @@ def flag(draw, rows):
         x.astype(object),
     ]
     given = draw(st.sampled_from(odd))
-    fits = isinstance(given, np.ndarray) and given.dtype == bool and given.ndim == 1
-    return Value(given, given if fits else None)
+    fits = (
+        np.ndim(given) == 1 and given is not None and not isinstance(given, str) and np.asarray(given).dtype != object
+    )
+    return Value(given, np.asarray(given, bool) if fits else None)
 
 
 KEYS = [None, 3, "smell", "has_smell", "", ("image",), "IMAGE", "has_has_image", b"image", np.str_("image")]

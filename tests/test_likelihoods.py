@@ -55,7 +55,7 @@ def test_a_learned_scale_is_one_positive_weight_that_begins_at_1(kind):
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, "fixed", None, float("inf"), float("nan")])
 def test_a_scale_that_is_no_positive_number_is_an_error(scale):
-    with pytest.raises(ValueError, match='`scale` must be a positive number or "learned". Received: scale='):
+    with pytest.raises(ValueError, match="`scale` must be a positive number, one per variable, or .*Received: scale="):
         likelihoods.Laplace(scale)
 
 

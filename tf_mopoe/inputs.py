@@ -38,7 +38,7 @@ def check(inputs, specs, argument="inputs"):
                 f"Received: {type(value).__name__} of unknown shape"
             )
         if isinstance(value, tf.RaggedTensor) or kind_of(value) not in KINDS:
-            raise ValueError(f"`{name}` must be numbers. Received: {type(value).__name__} of dtype {value.dtype}")
+            raise ValueError(f"`{name}` must be an array of numbers. Received: dtype {value.dtype}")
         shape = static_shape(value)
         if len(shape) != len(expected) + 1 or any(a not in (None, b) for a, b in zip(shape[1:], expected)):
             raise ValueError(f"`{name}` must have shape {('rows', *expected)}. Received: shape {shape}")
