@@ -38,6 +38,11 @@ def build_networks(encoders, decoders, latent_dim):
     for name, encoder in encoders.items():
         shape = (None, *shapes[name])
         encoder.x_dtype = decoders[name].likelihood.x_dtype
+        if encoder.x_dtype != "float32" and (encoder.cells or encoder.normalization):
+            raise ValueError(
+                f"encoders[{name!r}] cannot have cells=True or a normalization: its modality is integers, of which only "
+                f"whole rows may be missing. Received: the likelihood {type(decoders[name].likelihood).__name__}"
+            )
         build(encoder, shape, f"encoders[{name!r}] must take what decoders[{name!r}] makes, shape {shape}")
     return {name: shapes[name] for name in encoders}
 

@@ -107,7 +107,7 @@ class Likelihood(keras.layers.Layer):
 
 def sum_observed(distribution, x, observed, stand_in):
     """The log-probability of the observed cells of x, [B]. What the others hold has no effect, NaN included."""
-    if not isinstance(distribution, tfd.Independent):
+    if not hasattr(distribution, "reinterpreted_batch_ndims"):  # tfd.Independent, which is of several classes
         raise ValueError(
             "Missing cells need a likelihood that is a tfd.Independent; without, whole rows may be missing. "
             f"Received: {type(distribution).__name__}"
