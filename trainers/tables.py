@@ -93,13 +93,14 @@ class Hospital:
             self.inputs = self.transformed
             self.kinds = {name: (normal(), "standard") for name in self.inputs}
         else:
-            self.inputs = self.transformed | {"rna": rna, "meth": meth}
-            counts = mopoe.likelihoods.NegativeBinomial(size_factor="total")
+            clin = clin.assign(crp=np.log(clin.crp))
+            table = mopoe.likelihoods.Table.of(clin)
+            self.inputs = {"rna": rna, "meth": meth, "prot": known, "clin": table.encode(clin).to_numpy()}
             self.kinds = {
-                "rna": (counts, "log1p_share"),
+                "rna": (mopoe.likelihoods.NegativeBinomial(size_factor="total"), "log1p_share"),
                 "meth": (mopoe.likelihoods.Beta(), "standard"),
                 "prot": (normal(), "standard"),
-                "clin": (normal(), "standard"),
+                "clin": (table, "standard"),
             }
         self.inputs = {name: x.astype(np.float32) for name, x in self.inputs.items()}
 
