@@ -160,7 +160,7 @@ def trained(data, seed):
     beta = keras.optimizers.schedules.PolynomialDecay(0.0, int(0.4 * steps), 1.0)
     model = mopoe.MultimodalVAE(encoders, decoders, FLAGS.joint_posterior, mopoe.objectives.ELBO(beta), seed=seed)
     rate = keras.optimizers.schedules.CosineDecay(FLAGS.learning_rate, steps)
-    model.compile(keras.optimizers.Adam(rate))
+    model.compile(keras.optimizers.Adam(rate, global_clipnorm=FLAGS.clip))
     model.fit(data.inputs, batch_size=FLAGS.batch_size, epochs=FLAGS.epochs, verbose=0)
     return model
 
@@ -229,5 +229,6 @@ if __name__ == "__main__":
     flags.DEFINE_integer("hidden_units", 64, "Of the one hidden layer of each network.", lower_bound=1)
     flags.DEFINE_integer("epochs", 200, "Of training.", lower_bound=1)
     flags.DEFINE_integer("batch_size", 64, "Rows in a step.", lower_bound=1)
-    flags.DEFINE_float("learning_rate", 5e-3, "At the start; it ends at 0.", lower_bound=0.0)
+    flags.DEFINE_float("learning_rate", 2e-3, "At the start; it ends at 0.", lower_bound=0.0)
+    flags.DEFINE_float("clip", 100.0, "Largest norm of a step's gradient.", lower_bound=0.0)
     commands.run(main)
