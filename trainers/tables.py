@@ -21,6 +21,12 @@ from trainers import commands, hospital
 FLAGS = flags.FLAGS
 INTERVAL = 0.05, 0.95
 DRAWS = 200
+WIDE = 50  # columns, from which on a decoder is linear: few rows say little of many weights
+# Where cells are missing and the tables mostly there, the product; where whole tables are missing, all subsets.
+DEFAULTS = {
+    "cells": {"joint_posterior": "mvtcae", "latent_dim": 20, "epochs": 400},
+    "hospital": {"joint_posterior": "mopoe", "latent_dim": 8, "epochs": 200},
+}
 Normal = mopoe.likelihoods.Normal
 
 
@@ -144,24 +150,23 @@ def mofa(tables):
     return {name: found["Z"]["E"] @ weights["E"].T for name, weights in zip(tables, found["W"])}
 
 
-def trained(data, seed):
-    """The model of docs/tables.md, trained on the data's inputs."""
+def trained(data, seed, joint_posterior, latent_dim, epochs):
+    """The model of docs/data.md, trained on the data's inputs."""
     keras.utils.set_random_seed(seed)
-    encode, decode = mopoe.networks.mlp_encoder, mopoe.networks.mlp_decoder
-    units, latent_dim = (FLAGS.hidden_units,), FLAGS.latent_dim
+    encode, units = mopoe.networks.mlp_encoder, (FLAGS.hidden_units,)
     encoders, decoders = {}, {}
     for name, x in data.inputs.items():
         likelihood, normalization = data.kinds[name]
         network = encode(2 * x.shape[1], units)
         encoders[name] = mopoe.GaussianEncoder(network, latent_dim, normalization=normalization, cells=True)
-        outputs = likelihood.output_shape(x.shape[1:])
-        decoders[name] = mopoe.Decoder(decode(outputs, latent_dim, units), likelihood)
-    steps = FLAGS.epochs * -(-len(x) // FLAGS.batch_size)
+        layers = [keras.layers.Identity()] if x.shape[1] > WIDE else [keras.layers.Dense(*units, "relu")]
+        decoders[name] = mopoe.Decoder(keras.Sequential(layers), likelihood, event_shape=x.shape[1])
+    steps = epochs * -(-len(x) // FLAGS.batch_size)
     beta = keras.optimizers.schedules.PolynomialDecay(0.0, int(0.4 * steps), 1.0)
-    model = mopoe.MultimodalVAE(encoders, decoders, FLAGS.joint_posterior, mopoe.objectives.ELBO(beta), seed=seed)
+    model = mopoe.MultimodalVAE(encoders, decoders, joint_posterior, mopoe.objectives.ELBO(beta), seed=seed)
     rate = keras.optimizers.schedules.CosineDecay(FLAGS.learning_rate, steps)
     model.compile(keras.optimizers.Adam(rate, global_clipnorm=FLAGS.clip))
-    model.fit(data.inputs, batch_size=FLAGS.batch_size, epochs=FLAGS.epochs, verbose=0)
+    model.fit(data.inputs, batch_size=FLAGS.batch_size, epochs=epochs, verbose=0)
     return model
 
 
@@ -199,10 +204,12 @@ def print_row(*cells):
 def main(_):
     print_row("imputed by", "rmse", "90 % intervals cover", "adjusted Rand", "training, s", "imputing, s")
     print_row(*["---"] * 6)
+    defaults = DEFAULTS[FLAGS.data]
+    settings = {name: default if FLAGS[name].value is None else FLAGS[name].value for name, default in defaults.items()}
     for seed in map(int, FLAGS.seeds):
         data = Cells(FLAGS.rate, seed) if FLAGS.data == "cells" else Hospital(FLAGS.likelihoods, seed)
         start = time.time()
-        model = trained(data, seed)
+        model = trained(data, seed, **settings)
         seconds = time.time() - start
         rand = "" if data.clusters is None else f"{agreement(data, model):.3f}"
         for steps in map(int, FLAGS.refine_steps):
@@ -224,10 +231,10 @@ if __name__ == "__main__":
     )
     flags.DEFINE_list("seeds", ["0"], "Of the model and of what is hidden.")
     flags.DEFINE_list("refine_steps", ["0", "400"], "Steps of gradient ascent on each row's posterior.")
-    flags.DEFINE_string("joint_posterior", "mopoe", "As of MultimodalVAE.")
-    flags.DEFINE_integer("latent_dim", 16, "Latent variables.", lower_bound=1)
+    flags.DEFINE_string("joint_posterior", None, "As of MultimodalVAE. Default: the data's own.")
+    flags.DEFINE_integer("latent_dim", None, "Latent variables. Default: the data's own.", lower_bound=1)
     flags.DEFINE_integer("hidden_units", 64, "Of the one hidden layer of each network.", lower_bound=1)
-    flags.DEFINE_integer("epochs", 200, "Of training.", lower_bound=1)
+    flags.DEFINE_integer("epochs", None, "Of training. Default: the data's own.", lower_bound=1)
     flags.DEFINE_integer("batch_size", 64, "Rows in a step.", lower_bound=1)
     flags.DEFINE_float("learning_rate", 2e-3, "At the start; it ends at 0.", lower_bound=0.0)
     flags.DEFINE_float("clip", 100.0, "Largest norm of a step's gradient.", lower_bound=0.0)
