@@ -9,6 +9,8 @@ mofapy2 is installed, MOFA make of the same. Errors are in standard deviations o
 pandas and scikit-learn.
 """
 
+import contextlib
+import io
 import time
 
 import keras
@@ -21,7 +23,6 @@ from trainers import commands, hospital
 FLAGS = flags.FLAGS
 INTERVAL = 0.05, 0.95
 DRAWS = 200
-WIDE = 50  # columns, from which on a decoder is linear: few rows say little of many weights
 # Where cells are missing and the tables mostly there, the product; where whole tables are missing, all subsets.
 DEFAULTS = {
     "cells": {"joint_posterior": "mvtcae", "latent_dim": 20, "epochs": 400},
@@ -134,7 +135,14 @@ def mofa(tables):
         from mofapy2.run.entry_point import entry_point
     except ImportError:
         return None
-    model = entry_point()
+    with contextlib.redirect_stdout(io.StringIO()):  # it tells much
+        model = fitted_mofa(entry_point(), tables)
+    found = model.model.getExpectations()
+    return {name: found["Z"]["E"] @ weights["E"].T for name, weights in zip(tables, found["W"])}
+
+
+def fitted_mofa(model, tables):
+    """A MOFA model that was trained."""
     model.set_data_options(scale_views=False)
     model.set_data_matrix(
         [[x] for x in tables.values()],
@@ -146,8 +154,7 @@ def mofa(tables):
     model.set_train_options(seed=1, convergence_mode="fast", verbose=False, quiet=True)
     model.build()
     model.run()
-    found = model.model.getExpectations()
-    return {name: found["Z"]["E"] @ weights["E"].T for name, weights in zip(tables, found["W"])}
+    return model
 
 
 def trained(data, seed, joint_posterior, latent_dim, epochs):
@@ -159,8 +166,8 @@ def trained(data, seed, joint_posterior, latent_dim, epochs):
         likelihood, normalization = data.kinds[name]
         network = encode(2 * x.shape[1], units)
         encoders[name] = mopoe.GaussianEncoder(network, latent_dim, normalization=normalization, cells=True)
-        layers = [keras.layers.Identity()] if x.shape[1] > WIDE else [keras.layers.Dense(*units, "relu")]
-        decoders[name] = mopoe.Decoder(keras.Sequential(layers), likelihood, event_shape=x.shape[1])
+        network = keras.Sequential([keras.layers.Dense(*units, "relu")])
+        decoders[name] = mopoe.Decoder(network, likelihood, event_shape=x.shape[1])
     steps = epochs * -(-len(x) // FLAGS.batch_size)
     beta = keras.optimizers.schedules.PolynomialDecay(0.0, int(0.4 * steps), 1.0)
     model = mopoe.MultimodalVAE(encoders, decoders, joint_posterior, mopoe.objectives.ELBO(beta), seed=seed)
