@@ -74,6 +74,13 @@ class Saved:
         self.step.assign(np.asarray(store.pop(STEP, 0)))
         super().load_own_variables(store)
 
+    def _trackable_children(self, save_type="checkpoint", **kwargs):
+        """What `tf.train.Checkpoint(model=model)` saves: the weights, which Keras leaves out where layers are in a dict."""
+        children = super()._trackable_children(save_type, **kwargs)
+        if save_type == "checkpoint":
+            children |= {f"weight {number}": variable._value for number, variable in enumerate(self.variables)}
+        return children
+
     def quantize(self, *args, **kwargs):
         """Raises a ValueError: what there is instead is `tf_mopoe.export.tflite_encoders`, and each network's own method."""
         raise ValueError(
