@@ -26,7 +26,7 @@ DRAWS = 200
 # Where cells are missing and the tables mostly there, the product; where whole tables are missing, all subsets.
 DEFAULTS = {
     "cells": {"joint_posterior": "mvtcae", "latent_dim": 20, "epochs": 400},
-    "hospital": {"joint_posterior": "mopoe", "latent_dim": 8, "epochs": 200},
+    "hospital": {"joint_posterior": "mopoe", "latent_dim": 8, "epochs": 100},
 }
 Normal = mopoe.likelihoods.Normal
 
