@@ -65,7 +65,9 @@ class Moments:
 
     def mean_and_spread(self, shape):
         """float32 mean and standard deviation in a shape that E broadcasts from: [E], [1, .., C] or []."""
-        count, mean, squares = (np.broadcast_to(part, np.shape(self.mean)) for part in (self.count, self.mean, self.squares))
+        count, mean, squares = (
+            np.broadcast_to(part, np.shape(self.mean)) for part in (self.count, self.mean, self.squares)
+        )
         lead = (1,) * (np.ndim(mean) - len(shape)) + tuple(shape)
         axes = tuple(axis for axis, (size, wanted) in enumerate(zip(mean.shape, lead)) if size != wanted)
         total = count.sum(axis=axes, keepdims=True)

@@ -5,6 +5,7 @@ from tf_mopoe.likelihoods.classes import Bernoulli, Categorical
 from tf_mopoe.likelihoods.counts import NegativeBinomial, Poisson, ZeroInflated
 from tf_mopoe.likelihoods.likelihood import Likelihood
 from tf_mopoe.likelihoods.location_scale import Laplace, Normal, StudentT
+from tf_mopoe.likelihoods.tokens import Tokens
 
 __all__ = [
     "Bernoulli",
@@ -16,5 +17,6 @@ __all__ = [
     "Normal",
     "Poisson",
     "StudentT",
+    "Tokens",
     "ZeroInflated",
 ]

@@ -150,4 +150,3 @@ def checked_scale(scale):
             return array.astype(float).tolist()
     names = f'"{LEARNED}", "{PER_VARIABLE}" or "{PREDICTED}"'
     raise ValueError(f"`scale` must be a positive number, one per variable, or {names}. Received: scale={scale!r}")
-
