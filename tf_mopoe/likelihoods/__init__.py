@@ -3,6 +3,7 @@
 from tf_mopoe.likelihoods.beta import Beta
 from tf_mopoe.likelihoods.classes import Bernoulli, Categorical
 from tf_mopoe.likelihoods.counts import NegativeBinomial, Poisson, ZeroInflated
+from tf_mopoe.likelihoods.discretized_logistic import DiscretizedLogistic
 from tf_mopoe.likelihoods.likelihood import Likelihood
 from tf_mopoe.likelihoods.location_scale import Laplace, Normal, StudentT
 from tf_mopoe.likelihoods.tokens import Tokens
@@ -11,6 +12,7 @@ __all__ = [
     "Bernoulli",
     "Beta",
     "Categorical",
+    "DiscretizedLogistic",
     "Laplace",
     "Likelihood",
     "NegativeBinomial",
