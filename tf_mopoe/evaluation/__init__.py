@@ -1,6 +1,6 @@
 """Measures of a trained model: functions that return {name: value}."""
 
-from tf_mopoe.evaluation.bits_per_dimension import bits_per_dimension
+from tf_mopoe.evaluation.bits import bits_per_dimension
 from tf_mopoe.evaluation.calibration import expert_calibration
 from tf_mopoe.evaluation.classifiers import read_label, train_classifier
 from tf_mopoe.evaluation.coherence import (

@@ -6,6 +6,7 @@ from tf_mopoe.likelihoods.counts import NegativeBinomial, Poisson, ZeroInflated
 from tf_mopoe.likelihoods.discretized_logistic import DiscretizedLogistic
 from tf_mopoe.likelihoods.likelihood import Likelihood
 from tf_mopoe.likelihoods.location_scale import Laplace, Normal, StudentT
+from tf_mopoe.likelihoods.table import Table
 from tf_mopoe.likelihoods.tokens import Tokens
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Normal",
     "Poisson",
     "StudentT",
+    "Table",
     "Tokens",
     "ZeroInflated",
 ]

@@ -1,7 +1,6 @@
-"""A likelihood of pictures of whole numbers: a logistic density, summed over the width of each level."""
+"""A likelihood of integers 0 .. levels - 1, such as the bytes of pictures: a logistic density, summed over each level."""
 
 import keras
-import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -11,86 +10,83 @@ from tf_mopoe.likelihoods.likelihood import Likelihood, independent
 
 tfd = tfp.distributions
 
-START = 0.1  # of a scale that is learned or predicted
-LOG_SCALE_BOUNDS = (-5.0, 3.0)  # around that
+LOG_SCALE_BOUNDS = (-6.0, 3.0)  # of a scale in sixteenths of the range
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
 class DiscretizedLogistic(Likelihood):
-    """Independent logistic densities, rounded to the levels 0, 1, .. L - 1, which x holds as float32: uint8 pictures.
+    """Independent discretized logistic for every integer of x, 0 to levels - 1 (Kingma et al. 2016; Salimans et al. 2017).
 
-        p(x) = sigmoid((x + 1/2 - loc) / scale) - sigmoid((x - 1/2 - loc) / scale)
+        p(x) = F(x + 1/2) - F(x - 1/2),   F = sigmoid((. - loc) / scale);   the two end levels have the tails
 
-    and the whole tail at either end. The network's output 0 is the middle of the range, -1 and 1 are its ends. These are
-    probabilities, so that `evaluation.bits_per_dimension` of them compares with published numbers. What is reported as the
-    mean is that of the logistic cut off at the ends but not rounded, closer than half a level. Reference: Salimans et al.,
-    "PixelCNN++", ICLR 2017, without mixtures; Kingma et al., "Improving variational inference with inverse autoregressive
-    flow", NeurIPS 2016.
+    The network gives loc such that 0 is the middle of the range and -1 and 1 are its ends. `evaluation.bits_per_dimension`
+    gives the usual measure of log p(x). What is reported is the mean of the logistic density cut off at the ends, which is
+    within half a level of that of x.
 
     Args:
-        scale: in halves of the range, as the output: "predicted" (default), by the network, which then gives two numbers per
-            variable, loc and the log of ten times the scale, side by side on its last axis; "learned", one weight for the
-            modality, from 0.1 on; or a positive number.
-        levels: L, 2 or more. Default 256.
+        scale: "learned" (default): one weight for the modality, from a sixteenth of the range on; "predicted": by the
+            network, which then gives two numbers per variable, side by side on its last axis, the other the log of the
+            scale in sixteenths of the range; or a positive number, in levels.
+        levels: how many, default 256. Pictures of uint8 are taken as they are.
 
     Raises:
-        ValueError: for any other `scale` or `levels`.
+        ValueError: for any other `scale`, or fewer than 2 levels.
     """
 
-    standardize = True  # the scale is relative to the range, not in the data's units
-
-    def __init__(self, scale="predicted", levels=256, **kwargs):
+    def __init__(self, scale="learned", levels=256, **kwargs):
         super().__init__(**kwargs)
-        known = isinstance(scale, str) and scale in ("predicted", "learned")
+        known = scale in ("learned", "predicted") if isinstance(scale, str) else False
         if not known and not (is_number(scale) and scale > 0):
-            raise ValueError(f'`scale` must be "predicted", "learned" or a positive number. Received: scale={scale!r}')
+            raise ValueError(f'`scale` must be "learned", "predicted" or a positive number. Received: scale={scale!r}')
         self.scale = scale if known else float(scale)
         self.levels = check_count("levels", levels, low=2)
-        self.num_parameters = 2 if scale == "predicted" else 1
+        self.num_parameters = 2 if self.scale == "predicted" else 1
 
     def build(self, input_shape):
         """`input_shape`: (None, *O)."""
-        self.event_shape(input_shape[1:])
         if self.scale == "learned":
             self.log_scale = self.add_weight(name="log_scale", shape=(), initializer="zeros")
         self.built = True
 
     def call(self, output):
         loc, *raw = self.parameters(output)
-        half = 0.5 * (self.levels - 1)
+        loc = (loc + 1.0) * (self.levels - 1) / 2.0
         if isinstance(self.scale, float):
             scale = tf.constant(self.scale)
         else:
             log = raw[0] if raw else tf.convert_to_tensor(self.log_scale)
-            scale = START * tf.exp(bounded(log, *LOG_SCALE_BOUNDS))
-        return independent(RoundedLogistic(half * (1.0 + loc), half * scale, self.levels), len(loc.shape))
+            scale = self.levels / 16.0 * tf.exp(bounded(log, *LOG_SCALE_BOUNDS))
+        return independent(DiscretizedLogisticDistribution(loc, scale, self.levels), len(loc.shape))
 
     def check(self, name, x, observed=None):
         x = x if observed is None else x[observed]
-        if x.size and not (x.min() >= 0 and x.max() < self.levels and np.array_equal(x, np.round(x))):
-            received = x[(x < 0) | (x >= self.levels) | (x != np.round(x))][0]
+        if x.size and not (x.min() >= 0 and x.max() < self.levels and (x == x.round()).all()):
+            bad = x[(x < 0) | (x >= self.levels) | (x != x.round())][0]
             raise ValueError(
-                f"`{name}` must hold levels, integers from 0 to {self.levels - 1} (DiscretizedLogistic). "
-                f"Received: {received:g}, for example"
+                f"`{name}` must hold integers from 0 to {self.levels - 1} (DiscretizedLogistic). "
+                f"Received: {bad:g}, for example"
             )
 
     def get_config(self):
         return super().get_config() | {"scale": self.scale, "levels": self.levels}
 
 
-class RoundedLogistic(tfd.Distribution):
-    """A logistic density rounded to the levels 0 .. L - 1, for each variable.
+class DiscretizedLogisticDistribution(tfd.Distribution):
+    """Logistic(loc, scale), rounded to integers and held in 0 .. levels - 1, for each variable.
+
+    (`tfd.QuantizedDistribution` subtracts logarithms that float32 cannot tell apart far from loc, which makes -inf.)
 
     Args:
-        loc, scale: in levels, of shapes that broadcast to that of loc.
-        levels: L.
+        loc: batch shape, in levels.
+        scale: of a shape that loc's broadcasts over, positive, in levels.
+        levels: int.
     """
 
-    def __init__(self, loc, scale, levels, name="RoundedLogistic"):
+    def __init__(self, loc, scale, levels, name="DiscretizedLogistic"):
         parameters = dict(locals())
         self.loc, self.scale, self.levels = loc, scale, levels
         super().__init__(
-            dtype=tf.float32,
+            dtype=loc.dtype,
             reparameterization_type=tfd.NOT_REPARAMETERIZED,
             validate_args=False,
             allow_nan_stats=True,
@@ -111,25 +107,19 @@ class RoundedLogistic(tfd.Distribution):
         return tf.zeros([0], tf.int32)
 
     def _log_prob(self, x):
-        # sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a)): each factor has a logarithm of full precision.
-        x, last = tf.convert_to_tensor(x), self.levels - 1.0
-        upper = tf.math.log_sigmoid((x + 0.5 - self.loc) / self.scale)
-        lower = tf.math.log_sigmoid((self.loc - x + 0.5) / self.scale)
+        # sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a)): nothing is subtracted that is nearly equal.
+        above = tf.math.log_sigmoid((x + 0.5 - self.loc) / self.scale)  # log F(x + 1/2)
+        below = tf.math.log_sigmoid((self.loc - x + 0.5) / self.scale)  # log of 1 - F(x - 1/2)
         width = tf.math.log(-tf.math.expm1(-1.0 / self.scale))
-        return (
-            tf.where(x < last, upper, 0.0)
-            + tf.where(x > 0.0, lower, 0.0)
-            + tf.where((x > 0.0) & (x < last), width, 0.0)
-        )
+        middle = above + below + width
+        return tf.where(x <= 0.0, above, tf.where(x >= self.levels - 1.0, below, middle))
 
     def _mean(self):
-        """Of the logistic, cut off at the ends: the integral of its survival function from 0 to L - 1."""
-        last = self.levels - 1.0
-        at_0, at_last = (tf.math.softplus(-tf.abs(self.loc - end) / self.scale) for end in (0.0, last))
-        mean = tf.clip_by_value(self.loc, 0.0, last) + self.scale * (at_0 - at_last)
-        return tf.clip_by_value(mean, 0.0, last)
+        low, high = self.loc / self.scale, (self.loc - (self.levels - 1.0)) / self.scale
+        return self.scale * (tf.math.softplus(low) - tf.math.softplus(high))
 
     def _sample_n(self, n, seed=None):
-        seed = tfp.random.sanitize_seed(seed, salt="rounded_logistic")
-        x = tfd.Logistic(self.loc, self.scale).sample(n, seed=seed)
+        shape = tf.concat([[n], tf.shape(self.loc)], axis=0)
+        u = tf.random.stateless_uniform(shape, tf.cast(seed, tf.int32), minval=1e-7, maxval=1.0 - 1e-6)
+        x = self.loc + self.scale * (tf.math.log(u) - tf.math.log1p(-u))
         return tf.clip_by_value(tf.round(x), 0.0, self.levels - 1.0)

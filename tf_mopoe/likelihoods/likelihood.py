@@ -107,11 +107,10 @@ class Likelihood(keras.layers.Layer):
 
 def sum_observed(distribution, x, observed, stand_in):
     """The log-probability of the observed cells of x, [B]. What the others hold has no effect, NaN included."""
-    # Not isinstance: TFP makes something else of the same name where the parts are no composite tensors.
-    if not hasattr(distribution, "reinterpreted_batch_ndims"):
+    if not hasattr(distribution, "reinterpreted_batch_ndims"):  # tfd.Independent, which is of several classes
         raise ValueError(
-            "Missing cells (has_<name> of the modality's shape) need a likelihood that is a tfd.Independent: mark whole "
-            f"rows. Received: {type(distribution).__name__}"
+            "Missing cells need a likelihood that is a tfd.Independent; without, whole rows may be missing. "
+            f"Received: {type(distribution).__name__}"
         )
     log_probs = distribution.distribution.log_prob(tf.where(observed, x, tf.cast(stand_in, x.dtype)))  # [B, cells]
     axes = list(range(len(log_probs.shape), len(x.shape)))  # a one-hot vector is one cell
