@@ -72,6 +72,15 @@ class Moments:
         )
         return other
 
+    def take(self, cells, shape):
+        """The `Moments` of some variables, int [n] of E = [W], in a shape of n numbers."""
+        taken = Moments()
+        taken.rows = self.rows
+        for part in ("count", "mean", "squares"):
+            values = np.broadcast_to(getattr(self, part), np.shape(self.mean))
+            setattr(taken, part, np.reshape(values[cells], shape))
+        return taken
+
     def mean_and_spread(self, shape):
         """float32 mean and standard deviation in a shape that E broadcasts from: [E], [1, .., C] or []."""
         count, mean, squares = (
