@@ -7,7 +7,8 @@ import pytest
 import scipy.stats
 import tensorflow as tf
 
-from tf_mopoe import Decoder, likelihoods
+import tf_mopoe as mopoe
+from tf_mopoe import likelihoods
 from tf_mopoe.tables import align
 from tf_mopoe.units import Moments
 
@@ -51,19 +52,19 @@ def adapted(table):
 
 def test_kinds_are_seen_in_the_frame():
     assert made().columns == {
-        "color": ("blue", "green", "red"),
+        "color": ["blue", "green", "red"],
         "age": "number",
         "smoker": "flag",
         "visits": "count",
         "share": "share",
-        "size": ("S", "M", "L"),
+        "size": ["S", "M", "L"],
         "weight": "number",
-        "grade": ("a", "b"),
+        "grade": ["a", "b"],
     }
     objects = pd.DataFrame(
         {"flag": [True, None, False], "number": [1, None, 2.5], "class": ["x", None, 3]}, dtype=object
     )
-    assert likelihoods.Table.of(objects).columns == {"flag": "flag", "number": "number", "class": (3, "x")}
+    assert likelihoods.Table.of(objects).columns == {"flag": "flag", "number": "number", "class": [3, "x"]}
     nullable = pd.DataFrame({"a": pd.array([1, None], "Int64"), "b": pd.array([True, None], "boolean")})
     assert likelihoods.Table.of(nullable).columns == {"a": "number", "b": "flag"}
 
@@ -218,7 +219,10 @@ def test_what_does_not_fit_is_named():
         table.decode(np.zeros((2, 12)))
     with pytest.raises(ValueError, match="`name` must be one of .*Received: name='tail'"):
         table.columns_of("tail")
-    with pytest.raises(ValueError, match=r"must give 13 numbers.*Received: output shape \(12,\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"must give shape \(13,\), or `Decoder` be given event_shape=13.*Received: output shape \(12,\)",
+    ):
         table(np.zeros((2, 12), np.float32))
     with pytest.raises(
         ValueError, match=r"`frame\['t'\]` must hold numbers, bools, strings or categories. Received: dtype"
@@ -241,41 +245,62 @@ def test_what_does_not_fit_is_named():
         table.check("t", bad, np.arange(13) + 0 * x != column)
 
 
-@keras.saving.register_keras_serializable(package="test_table")
-class Holder(keras.Model):
-    """A model that is no more than a decoder."""
-
-    def __init__(self, decoder, **kwargs):
-        super().__init__(**kwargs)
-        self.decoder = decoder
-
-    def call(self, z):
-        return self.decoder.likelihood.mean(self.decoder(z))
-
-    def get_config(self):
-        return super().get_config() | {"decoder": keras.saving.serialize_keras_object(self.decoder)}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(keras.saving.deserialize_keras_object(config["decoder"]))
+def model_of(table, width):
+    encoder = mopoe.GaussianEncoder(
+        mopoe.networks.mlp_encoder(2 * width, (16,)), 3, normalization="standard", cells=True
+    )
+    decoder = mopoe.Decoder(mopoe.networks.mlp_decoder(16, 3, (16,)), table, event_shape=width)
+    return mopoe.MultimodalVAE({"t": encoder}, {"t": decoder}, objective=mopoe.objectives.ELBO(0.5), seed=0)
 
 
 def test_a_table_is_saved_with_its_columns_units_and_weights(tmp_path):
-    table = likelihoods.Table(made().columns | {"own": likelihoods.StudentT("learned", df=3.0), "year": [2020, 2021]})
-    frame = FRAME.assign(own=RNG.normal(size=N), year=RNG.choice([2020, 2021], N))
+    table = likelihoods.Table(made().columns | {"own": likelihoods.StudentT("learned", df=3.0), 7: [2020, 2021]})
+    frame = FRAME.assign(own=RNG.normal(size=N))
+    frame[7] = RNG.choice([2020, 2021], N)
     x = table.encode(frame).to_numpy()
-    model = Holder(Decoder(keras.layers.Dense(16), table))
-    z = RNG.normal(size=(N, 2)).astype(np.float32)
-    model(z)
-    moments = Moments()
-    moments.add(table.moments_of(x))
-    table.adapt(moments)
+    model = model_of(table, 16)
+    model.adapt({"t": x})
     for variable in table.trainable_variables:
         variable.assign(RNG.normal(size=variable.shape))
     model.save(tmp_path / "m.keras")
     loaded = keras.models.load_model(tmp_path / "m.keras")
-    again = loaded.decoder.likelihood
+    again = loaded.decoders["t"].likelihood
     assert again.adapted and list(again.columns) == list(table.columns)
-    assert again.columns_of("year") == slice(14, 16) and again.layout.kinds["year"] == (2020, 2021)
-    np.testing.assert_allclose(loaded.decoder(z).log_prob(x), model.decoder(z).log_prob(x), rtol=1e-6)
+    assert again.columns_of(7) == slice(14, 16) and again.columns[7] == [2020, 2021]
+    z = RNG.normal(size=(N, 3)).astype(np.float32)
+    found = [m.decoders["t"](z).log_prob(x) for m in (model, loaded)]
+    np.testing.assert_allclose(*found, rtol=1e-6)
     pd.testing.assert_frame_equal(again.decode(again.encode(frame)), table.decode(x, index=frame.index))
+
+
+@pytest.mark.integration
+def test_a_table_with_empty_cells_trains_and_is_filled():
+    count = 300
+    rng = np.random.default_rng(1)
+    given = pd.DataFrame(
+        {
+            "age": rng.normal(50, 10, count),
+            "stage": rng.choice(["I", "II", "III"], count),
+            "visits": rng.poisson(4, count),
+            "sick": rng.random(count) < 0.4,
+            "dose": rng.uniform(0.1, 0.9, count),
+        },
+        index=[f"P{number}" for number in range(count)],
+    )
+    given["age"] = np.where(given["stage"] == "III", 80.0, 40.0) + rng.normal(0, 2, count)  # what can be learned
+    table = likelihoods.Table.of(given, counts=["visits"], shares=["dose"])
+    holes = rng.random(given.shape) < 0.15
+    holes[:, 0] &= ~holes[:, 1]
+    empty = given.astype({"visits": "Int64", "sick": "boolean"}).mask(holes)
+    inputs, index = align({"t": table.encode(empty)})
+    model = model_of(table, 7)
+    model.compile(keras.optimizers.Adam(1e-2))
+    losses = model.fit(inputs, batch_size=50, epochs=50, verbose=0).history["loss"]
+    assert np.isfinite(losses).all() and losses[-1] < losses[0]
+    filled = table.decode(model.impute(inputs, seed=0)["t"], index)
+    assert not filled.isna().any(axis=None)
+    for name in ("stage", "sick", "visits"):
+        there = empty[name].notna()
+        assert filled[name][there].tolist() == empty[name][there].tolist()
+    hidden = empty["age"].isna()
+    assert np.mean((filled["age"] > 60)[hidden] == (given["age"] > 60)[hidden]) > 0.9

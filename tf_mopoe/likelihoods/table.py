@@ -79,8 +79,8 @@ class Table(Likelihood):
 
     @property
     def columns(self):
-        """{column: kind}, classes as tuples."""
-        return dict(self.layout.kinds)
+        """{column: kind}."""
+        return {name: list(kind) if isinstance(kind, tuple) else kind for name, kind in self.layout.kinds.items()}
 
     def columns_of(self, name):
         """The slice of x that holds a column."""
@@ -129,8 +129,8 @@ class Table(Likelihood):
         expected = sum(part.output_size for part in self.parts)
         if tuple(output_shape) != (expected,):
             raise ValueError(
-                f"The network of this Table likelihood must give {expected} numbers, [rows, {expected}]. "
-                f"Received: output shape {tuple(output_shape)}"
+                f"The network of this Table must give shape ({expected},), or `Decoder` be given "
+                f"event_shape={self.layout.width}. Received: output shape {tuple(output_shape)}"
             )
         return (self.layout.width,)
 
@@ -183,7 +183,7 @@ class Table(Likelihood):
         zeros = np.zeros((1, self.layout.width), np.float32)
         for part in self.parts:
             if part.likelihood.moments_of(part.of(zeros)) is not None:
-                part.likelihood.adapt(moments.take(part.cells, part.shape))
+                part.likelihood.adapt(moments.of_variables(part.cells))
 
     @property
     def adapted(self):
@@ -192,10 +192,10 @@ class Table(Likelihood):
     # ---- files
 
     def get_config(self):
-        columns = []
-        for name, kind in self.layout.kinds.items():
-            own = keras.saving.serialize_keras_object(kind) if isinstance(kind, Likelihood) else kind
-            columns.append([name, list(own) if isinstance(own, tuple) else own])
+        columns = [  # pairs: a dict's keys become strings in a file
+            [name, keras.saving.serialize_keras_object(kind) if isinstance(kind, Likelihood) else kind]
+            for name, kind in self.columns.items()
+        ]
         return super().get_config() | {"columns": columns}
 
     @classmethod
