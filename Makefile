@@ -47,7 +47,7 @@ $(VENV)/.installed: setup.py $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.installed-test: setup.py $(VENV)/.installed
-	$(VENV)/bin/pip install --quiet -e .[train,eval,datasets,serving,edge,test]
+	$(VENV)/bin/pip install --quiet -e .[train,eval,datasets,serving,edge,tables,test]
 	touch $@
 
 clean:

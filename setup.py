@@ -32,6 +32,7 @@ setup(
         "datasets": ["scikit-image>=0.22.0", "scipy>=1.11.1"],  # PolyMNIST's default backgrounds; SVHN's files
         "train": ["matplotlib>=3.8.0", "tensorboard>=2.18.0"],  # pictures and TensorBoard logs of the trainers
         "serving": ["tensorflow-serving-api>=2.18.0"],  # the gRPC client; an export needs nothing of it
+        "tables": ["pandas>=2.1.4", "scipy>=1.11.1"],  # DataFrames of mixed columns; sparse matrices
         "edge": ["ai-edge-litert>=1.3.0"],  # runs the .tflite files; their export checks them with it
         "test": [  # besides all of the above
             "hypothesis>=6.100.0",

@@ -109,8 +109,7 @@ class Adapting:
         size, spread = np.sqrt(np.mean(np.square(x))), np.std(x)
         if encoder.units is None and size > APART:
             yield f'`{name}` has numbers of about {size:.3g}: GaussianEncoder(..., normalization="standard")'
-        scale = getattr(likelihood, "scale", None)
-        scale = None if getattr(likelihood, "standardize", False) else scale
+        scale = likelihood.scale if getattr(likelihood, "standardize", None) is False else None
         if isinstance(scale, float) and spread > 0 and not scale / APART <= spread <= scale * APART:
             kind = type(likelihood).__name__
             yield f"`{name}` has a standard deviation of {spread:.3g}, its likelihood a scale of {scale:g}: " + (

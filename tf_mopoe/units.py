@@ -77,14 +77,24 @@ class Moments:
         count, mean, squares = (
             np.broadcast_to(part, np.shape(self.mean)) for part in (self.count, self.mean, self.squares)
         )
-        lead = (1,) * (np.ndim(mean) - len(shape)) + tuple(shape)
-        axes = tuple(axis for axis, (size, wanted) in enumerate(zip(mean.shape, lead)) if size != wanted)
-        total = count.sum(axis=axes, keepdims=True)
-        pooled = (count * mean).sum(axis=axes, keepdims=True) / np.maximum(total, 1)
-        variance = (squares + count * np.square(mean - pooled)).sum(axis=axes, keepdims=True) / np.maximum(total, 1)
+        axes = self.axes_over(shape)
+        total = np.maximum(count.sum(axis=axes, keepdims=True), 1)
+        pooled = (count * mean).sum(axis=axes, keepdims=True) / total
+        variance = (squares + count * np.square(mean - pooled)).sum(axis=axes, keepdims=True) / total
         spread = np.sqrt(variance)
-        spread = np.where(spread > 1e-6 * np.abs(pooled), spread, 1.0)  # less is rounding
+        spread = np.where(spread > 1e-7 * np.abs(pooled), spread, 1.0)  # less is the rounding of x, float32
         return pooled.reshape(shape).astype(np.float32), spread.reshape(shape).astype(np.float32)
+
+    def known(self, shape):
+        """Which variables have any value, bool in such a shape."""
+        count = np.broadcast_to(self.count, np.shape(self.mean))
+        return (count.sum(axis=self.axes_over(shape), keepdims=True) > 0).reshape(shape)
+
+    def axes_over(self, shape):
+        """The axes of E that are pooled in such a shape."""
+        sizes = np.shape(self.mean)
+        lead = (1,) * (len(sizes) - len(shape)) + tuple(shape)
+        return tuple(axis for axis, (size, wanted) in enumerate(zip(sizes, lead)) if size != wanted)
 
 
 def units_shape(event_shape):

@@ -14,7 +14,7 @@ tfd = tfp.distributions
 
 EDGE = 1e-3  # x nearer to 0 or 1 counts as this far away: a density is infinite or 0 there
 LOGIT_BOUNDS = (-14.0, 14.0)
-LOG_CONCENTRATION_BOUNDS = (-2.0, 9.0)
+LOG_CONCENTRATION_BOUNDS = (-2.0, 7.0)  # beyond, float32 cannot tell the density's two large terms apart
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -80,7 +80,7 @@ class Beta(Likelihood):
     def adapt(self, moments):
         self.units.adapt(moments)
         mean = np.clip(np.asarray(self.units.center), EDGE, 1.0 - EDGE)
-        self.units.center.assign(np.log(mean) - np.log1p(-mean))
+        self.units.center.assign(np.where(moments.known(mean.shape), np.log(mean) - np.log1p(-mean), 0.0))
         self.units.spread.assign(np.ones_like(mean))
 
     @property

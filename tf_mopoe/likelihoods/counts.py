@@ -62,7 +62,8 @@ class Count(Likelihood):
         if observed is None:
             return tf.reduce_sum(x, axis=list(range(1, len(x.shape))))
         axes = list(range(1, len(x.shape)))
-        share = tf.where(observed, tf.nn.softmax(tf.reshape(self.centers(), [-1])), 0.0)
+        share = tf.reshape(tf.nn.softmax(tf.reshape(self.centers(), [-1])), self.sizes)
+        share = tf.where(observed, share, 0.0)
         total = tf.reduce_sum(tf.where(observed, x, 0.0), axis=axes)
         return tf.math.divide_no_nan(total, tf.reduce_sum(share, axis=axes))
 
@@ -80,7 +81,8 @@ class Count(Likelihood):
     def adapt(self, moments):
         self.units.adapt(moments)
         mean = np.asarray(self.units.center)
-        self.units.center.assign(np.log(np.maximum(mean, 0.5 / max(moments.rows, 1))))
+        log_mean = np.log(np.maximum(mean, 0.5 / max(moments.rows, 1)))
+        self.units.center.assign(np.where(moments.known(mean.shape), log_mean, 0.0))
         self.units.spread.assign(np.ones_like(mean))
 
     @property

@@ -44,6 +44,7 @@ class DiscretizedLogistic(Likelihood):
 
     def build(self, input_shape):
         """`input_shape`: (None, *O)."""
+        self.event_shape(input_shape[1:])
         if self.scale == "learned":
             self.log_scale = self.add_weight(name="log_scale", shape=(), initializer="zeros")
         self.built = True
@@ -115,11 +116,13 @@ class DiscretizedLogisticDistribution(tfd.Distribution):
         return tf.where(x <= 0.0, above, tf.where(x >= self.levels - 1.0, below, middle))
 
     def _mean(self):
-        low, high = self.loc / self.scale, (self.loc - (self.levels - 1.0)) / self.scale
-        return self.scale * (tf.math.softplus(low) - tf.math.softplus(high))
+        """Of the logistic density cut off at the ends: loc, cut off too, and what the tails change."""
+        last = self.levels - 1.0
+        at_0, at_last = (tf.math.softplus(-tf.abs(self.loc - end) / self.scale) for end in (0.0, last))
+        mean = tf.clip_by_value(self.loc, 0.0, last) + self.scale * (at_0 - at_last)
+        return tf.clip_by_value(mean, 0.0, last)  # of a scale far beyond the levels: rounding
 
     def _sample_n(self, n, seed=None):
-        shape = tf.concat([[n], tf.shape(self.loc)], axis=0)
-        u = tf.random.stateless_uniform(shape, tf.cast(seed, tf.int32), minval=1e-7, maxval=1.0 - 1e-6)
-        x = self.loc + self.scale * (tf.math.log(u) - tf.math.log1p(-u))
+        seed = tfp.random.sanitize_seed(seed, salt="discretized_logistic")
+        x = tfd.Logistic(self.loc, self.scale).sample(n, seed=seed)
         return tf.clip_by_value(tf.round(x), 0.0, self.levels - 1.0)

@@ -134,6 +134,12 @@ class StudentT(LocationScale):
     def mean(self, distribution):
         return distribution.distribution.loc
 
+    def moments(self, distribution, seed):
+        """E[x^2] is infinite for a df up to 2."""
+        loc, scale = distribution.distribution.loc, distribution.distribution.scale
+        variance = tf.square(scale) * (self.df / (self.df - 2.0) if self.df > 2.0 else float("inf"))
+        return loc, tf.square(loc) + variance
+
     def get_config(self):
         return super().get_config() | {"df": self.df}
 

@@ -1,4 +1,4 @@
-"""A likelihood of a table whose columns are of mixed kinds, and the way from a DataFrame to its numbers and back."""
+"""A likelihood of tables: columns of several kinds in one modality."""
 
 import keras
 import numpy as np
@@ -9,269 +9,204 @@ from tf_mopoe.likelihoods.beta import Beta
 from tf_mopoe.likelihoods.classes import Bernoulli, Categorical
 from tf_mopoe.likelihoods.counts import NegativeBinomial
 from tf_mopoe.likelihoods.likelihood import Likelihood
-from tf_mopoe.likelihoods.location_scale import Normal
+from tf_mopoe.likelihoods.location_scale import PER_VARIABLE, Normal
+from tf_mopoe.likelihoods.table_columns import Columns, kinds_of
+from tf_mopoe.likelihoods.table_distribution import Part, TableDistribution
 
-tfd = tfp.distributions
-
-KINDS = {
-    "number": lambda: Normal("learned_per_variable", standardize=True),
+MADE = {
+    "number": lambda: Normal(PER_VARIABLE, standardize=True),
     "count": NegativeBinomial,
     "share": Beta,
     "flag": Bernoulli,
 }
-CLASSES = "classes"
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
 class Table(Likelihood):
-    """The columns of a table, independent given z, each by the likelihood of its kind.
+    """Columns of several kinds, independent given z: x is float32 [B, W], the columns side by side.
 
-    x is [B, W] float32: each column is one number, and one of C classes C numbers, one-hot. `encode` makes it of a
-    DataFrame and `decode` a DataFrame of it. An empty cell is NaN, and so is each of the C numbers of a class.
+    A column of C classes takes C numbers of x, one-hot, any other takes one. NaN is an empty cell, for an encoder with
+    `cells=True`. `encode` makes x of a pandas DataFrame, `decode` a DataFrame of x, of draws or of means.
+
+    The network gives one number for each of x; for a likelihood of one's own as many as it wants. (They are in the order of
+    the kinds, not of the columns: those of a kind are computed together.) It counts as many variables as it has columns.
 
     Args:
-        columns: {name: kind}, in the order of x. A kind is "number" (`Normal`, its scale learned per column, in the units
-            of the data), "count" (`NegativeBinomial`), "share" (`Beta`), "flag" (`Bernoulli`), or the list of the column's
-            classes (`Categorical`). `Table.of(frame)` finds them.
+        columns: {column: kind}. A kind is
+            "number": Normal, the scale learned, in the data's units (`Normal("learned_per_variable", standardize=True)`);
+            "count": `NegativeBinomial()`;
+            "share": `Beta()`, from 0 to 1;
+            "flag": `Bernoulli()`, True or False;
+            a list of classes, strings or numbers: `Categorical()`;
+            or a likelihood for this column alone, such as `StudentT("learned", standardize=True)`.
 
     Raises:
-        ValueError: for another kind, or classes that are fewer than two or not distinct.
+        ValueError: for any other kind; for a network whose output has another size.
     """
 
     def __init__(self, columns, **kwargs):
         super().__init__(**kwargs)
-        if not isinstance(columns, dict) or not columns:
-            raise ValueError(f"`columns` must be a dict of one or more {{name: kind}}. Received: columns={columns!r}")
-        self.columns = {name: checked_kind(name, kind) for name, kind in columns.items()}
-        sizes = {name: 1 if isinstance(kind, str) else len(kind) for name, kind in self.columns.items()}
-        stops = dict(zip(sizes, np.cumsum(list(sizes.values())).tolist()))
-        self.slices = {name: slice(stops[name] - size, stops[name]) for name, size in sizes.items()}
-        self.width = sum(sizes.values())
-        # Columns of one kind are one part; columns of classes are one each.
-        self.places = {}
-        for name, kind in self.columns.items():
-            key = kind if isinstance(kind, str) else f"{CLASSES} {self.slices[name].start}"
-            self.places.setdefault(key, []).extend(range(self.slices[name].start, self.slices[name].stop))
-        self.parts = {key: KINDS[key]() if key in KINDS else Categorical() for key in self.places}
-        sizes = [part.output_shape((len(self.places[key]),))[-1] for key, part in self.parts.items()]
-        self.output_sizes = dict(zip(self.parts, sizes))
+        if isinstance(columns, list | tuple):  # of a config, [name, kind]
+            columns = dict(columns)
+        self.layout = Columns(columns, is_own=is_scalar)
+        self.parts, self.likelihoods = [], []
+        for kind, names in self.layout.groups():
+            if isinstance(kind, tuple):
+                likelihood, shape = Categorical(), (len(names), len(kind))
+            else:
+                likelihood, shape = MADE[kind]() if isinstance(kind, str) else kind, (len(names),)
+            if any(likelihood is other for other in self.likelihoods):
+                raise ValueError("`columns` must have one likelihood for each column. Received: one for several")
+            self.likelihoods.append(likelihood)
+            self.parts.append(Part(likelihood, tuple(names), self.layout.cells(names), shape))
 
     @classmethod
     def of(cls, frame, counts=(), shares=()):
-        """The likelihood of a DataFrame: bool columns are flags, numbers numbers, all others classes.
+        """A `Table` of a pandas DataFrame's columns.
+
+        Numbers become "number", bools "flag", categories and strings the list of their classes (in the order of the
+        categories, else sorted).
 
         Args:
-            frame: pandas DataFrame. The classes of a column are those of its categorical dtype, else its values, sorted.
-            counts, shares: names of the columns that are counts, or shares of 1.
+            frame: pandas DataFrame.
+            counts, shares: names of the columns of numbers that are "count" or "share".
 
         Raises:
-            ValueError: for what is no DataFrame, or a column that is named but not there.
+            ValueError: for columns of another type (dates), without any value, or unknown names.
+            ImportError: without pandas.
         """
-        if not hasattr(frame, "iloc") or len(frame.shape) != 2:
-            raise ValueError(f"`frame` must be a DataFrame. Received: {type(frame).__name__}")
-        for argument, names in (("counts", counts), ("shares", shares)):
-            absent = [name for name in names if name not in frame.columns]
-            if absent:
-                raise ValueError(f"`{argument}` must be names of columns. Received: {absent}")
-        named = dict.fromkeys(counts, "count") | dict.fromkeys(shares, "share")
-        return cls({name: named.get(name) or kind_of(frame[name]) for name in frame.columns})
+        return cls(kinds_of(frame, counts, shares))
 
-    # ---- a DataFrame's way in and out
+    @property
+    def columns(self):
+        """{column: kind}."""
+        return {name: list(kind) if isinstance(kind, tuple) else kind for name, kind in self.layout.kinds.items()}
+
+    def columns_of(self, name):
+        """The slice of x that holds a column."""
+        if name not in self.layout.slices:
+            raise ValueError(f"`name` must be one of {list(self.layout.slices)}. Received: name={name!r}")
+        return self.layout.slices[name]
 
     def encode(self, frame):
-        """The numbers of a DataFrame, as a DataFrame of float32 with its index: a class column as its one-hot ones.
+        """x of a DataFrame: a DataFrame of W float32 columns with the same index, NaN where a cell is empty.
+
+        A column of classes becomes one column "column=class" for each. Columns of other names are left out.
+        `tf_mopoe.tables.align` takes the result, and so does any method of a model.
 
         Raises:
-            ValueError: for a column that is absent, or a class that is not among the column's.
+            ValueError: for a column that is not there, a class that is unknown, text in place of numbers.
+            ImportError: without pandas.
         """
-        import pandas
+        return self.layout.encode(frame)
 
-        made = {}
-        for name, kind in self.columns.items():
-            if name not in frame.columns:
-                raise ValueError(f"`frame` must have the columns {list(self.columns)}. Received: {list(frame.columns)}")
-            column = frame[name]
-            if isinstance(kind, str):
-                made[name] = column.to_numpy(dtype=np.float32, na_value=np.nan)
-                continue
-            empty = column.isna().to_numpy()
-            unknown = column[~empty & ~column.isin(kind).to_numpy()]
-            if len(unknown):
-                raise ValueError(
-                    f"`frame` must have in its column {name!r} one of {kind}. Received: {unknown.iloc[0]!r}"
-                )
-            for value in kind:
-                made[f"{name}={value}"] = np.where(empty, np.nan, (column == value).fillna(False)).astype(np.float32)
-        return pandas.DataFrame(made, index=frame.index)
+    def decode(self, array, index=None):
+        """A DataFrame of x, of draws or of means [N, W], an array or a DataFrame such as `encode` returns.
 
-    def decode(self, x, index=None):
-        """The DataFrame of numbers: the likeliest class, flags as bool, counts rounded; empty where NaN.
+        The likeliest class, whether a flag is likelier than not, counts rounded, other numbers as they are; NaN is empty.
 
         Args:
-            x: [N, W], an array or DataFrame: what `encode` made, or `impute`, `translate`, draws.
-            index: of the result. Default: that of x, or 0, 1, 2 and so on.
+            array: [N, W].
+            index: of the result. Default: that of a DataFrame, else 0, 1, ...
 
         Raises:
-            ValueError: for another width.
+            ValueError: for another shape.
+            ImportError: without pandas.
         """
-        import pandas
+        return self.layout.decode(array, index)
 
-        index = getattr(x, "index", None) if index is None else index
-        x = np.asarray(x, np.float32)
-        if x.ndim != 2 or x.shape[1] != self.width:
-            raise ValueError(f"`x` must have shape ('rows', {self.width}). Received: shape {x.shape}")
-        made = {}
-        for name, kind in self.columns.items():
-            values = x[:, self.slices[name]]
-            if not isinstance(kind, str):
-                codes = np.where(np.isnan(values).any(axis=1), -1, values.argmax(axis=1))
-                made[name] = pandas.Categorical.from_codes(codes, categories=kind)
-            elif kind == "flag":
-                made[name] = pandas.array(np.where(np.isnan(values[:, 0]), None, values[:, 0] >= 0.5), dtype="boolean")
-            else:
-                made[name] = np.round(values[:, 0]) if kind == "count" else values[:, 0]
-        return pandas.DataFrame(made, index=index)
-
-    # ---- shapes
-
-    def event_shape(self, output_shape):
-        wanted = (sum(self.output_sizes.values()),)
-        if tuple(output_shape) != wanted:
-            raise ValueError(
-                f"The network of this Table must give shape {wanted}, or `Decoder` be given event_shape={self.width}. "
-                f"Received: output shape {tuple(output_shape)}"
-            )
-        return (self.width,)
-
-    def output_shape(self, event_shape):
-        if tuple(event_shape) != (self.width,):
-            raise ValueError(f"`event_shape` of this Table must be {self.width}. Received: {event_shape}")
-        return (sum(self.output_sizes.values()),)
-
-    def dimension(self, event_shape):
-        return len(self.columns)
+    # ---- a likelihood
 
     def build(self, input_shape):
         """`input_shape`: (None, O)."""
-        for key, part in self.parts.items():
-            if not part.built:
-                part.build((None, self.output_sizes[key]))
+        self.event_shape(input_shape[1:])
+        for part in self.parts:
+            if not part.likelihood.built:
+                part.likelihood.build((None, *part.output_shape))
         self.built = True
+
+    def event_shape(self, output_shape):
+        expected = sum(part.output_size for part in self.parts)
+        if tuple(output_shape) != (expected,):
+            raise ValueError(
+                f"The network of this Table must give shape ({expected},), or `Decoder` be given "
+                f"event_shape={self.layout.width}. Received: output shape {tuple(output_shape)}"
+            )
+        return (self.layout.width,)
+
+    def output_shape(self, event_shape):
+        if tuple(event_shape) != (self.layout.width,):
+            raise ValueError(f"`event_shape` must be {(self.layout.width,)}. Received: {tuple(event_shape)}")
+        return (sum(part.output_size for part in self.parts),)
+
+    def dimension(self, event_shape):
+        return len(self.layout.kinds)
+
+    def call(self, output):
+        outputs = tf.split(output, [part.output_size for part in self.parts], axis=-1)
+        distributions = [
+            part.likelihood.call(tf.reshape(one, [-1, *part.output_shape])) for part, one in zip(self.parts, outputs)
+        ]
+        return TableDistribution(self.parts, distributions)
+
+    def moments(self, distribution, seed):
+        seeds = tfp.random.split_seed(seed, max(len(self.parts), 2), salt="table")
+        both = [part.likelihood.moments(one, own) for part, one, own in zip(self.parts, distribution.parts, seeds)]
+        return tuple(distribution.joined(values) for values in zip(*both))
+
+    def stand_in(self, distribution):
+        return distribution.joined([part.likelihood.stand_in(one) for part, one in zip(self.parts, distribution.parts)])
+
+    def log_prob(self, distribution, x, observed=None):
+        return distribution.log_prob_of(x, observed)
+
+    def check(self, name, x, observed=None):
+        for part in self.parts:
+            for column in part.names:
+                cells = self.layout.slices[column]
+                own = None if observed is None else observed[:, cells]
+                part.likelihood.check(f"{name}[{column!r}]", x[:, cells], own)
 
     # ---- the data's units
 
-    def check(self, name, x, observed=None):
-        observed = ~np.isnan(x) if observed is None else observed
-        for key, part in self.parts.items():
-            part.check(name, x[:, self.places[key]], observed[:, self.places[key]])
-
     def moments_of(self, x):
-        return x
+        taken = [(part, part.likelihood.moments_of(part.of(x))) for part in self.parts]
+        if all(values is None for _, values in taken):
+            return None
+        result = np.array(x)
+        for part, values in taken:
+            if values is not None:
+                result[:, part.cells] = np.reshape(values, [len(x), -1])
+        return result
 
     def adapt(self, moments):
-        for key, part in self.parts.items():
-            if part.moments_of(np.zeros((1, len(self.places[key])), np.float32)) is not None:
-                part.adapt(moments.of_variables(self.places[key]))
+        zeros = np.zeros((1, self.layout.width), np.float32)
+        for part in self.parts:
+            if part.likelihood.moments_of(part.of(zeros)) is not None:
+                part.likelihood.adapt(moments.of_variables(part.cells))
 
     @property
     def adapted(self):
-        return all(part.adapted for part in self.parts.values())
+        return all(likelihood.adapted for likelihood in self.likelihoods)
 
-    # ---- distributions
-
-    def call(self, output):
-        outputs = tf.split(output, list(self.output_sizes.values()), axis=-1)
-        distributions = {key: self.parts[key](part) for key, part in zip(self.parts, outputs)}
-        return Columns(distributions, self.places)
-
-    def mean(self, distribution):
-        return distribution.join({key: self.parts[key].mean(part) for key, part in distribution.parts.items()})
-
-    def moments(self, distribution, seed):
-        both = {key: self.parts[key].moments(part, seed) for key, part in distribution.parts.items()}
-        return tuple(distribution.join({key: pair[number] for key, pair in both.items()}) for number in (0, 1))
-
-    def log_prob(self, distribution, x, observed=None):
-        total = 0.0
-        for key, part in distribution.parts.items():
-            there = None if observed is None else tf.gather(observed, self.places[key], axis=1)
-            total += self.parts[key].log_prob(part, tf.gather(x, self.places[key], axis=1), there)
-        return total
+    # ---- files
 
     def get_config(self):
-        return super().get_config() | {"columns": self.columns}
+        columns = [  # pairs: a dict's keys become strings in a file
+            [name, keras.saving.serialize_keras_object(kind) if isinstance(kind, Likelihood) else kind]
+            for name, kind in self.columns.items()
+        ]
+        return super().get_config() | {"columns": columns}
+
+    @classmethod
+    def from_config(cls, config):
+        columns = {
+            name: keras.saving.deserialize_keras_object(kind) if isinstance(kind, dict) else kind
+            for name, kind in config["columns"]
+        }
+        return cls(**config | {"columns": columns})
 
 
-class Columns(tfd.Distribution):
-    """Distributions of vectors side by side, each of some columns: batch shape [B], event shape [W].
-
-    Args:
-        parts: {key: tfd distribution with an event of some columns}.
-        places: {key: list of the columns}, all of 0 .. W - 1.
-    """
-
-    def __init__(self, parts, places, name="Columns"):
-        parameters = dict(locals())
-        self.parts, self.places = dict(parts), places
-        self.order = np.argsort(np.concatenate([places[key] for key in self.parts]))
-        super().__init__(
-            dtype=tf.float32,
-            reparameterization_type=tfd.NOT_REPARAMETERIZED,
-            validate_args=False,
-            allow_nan_stats=True,
-            parameters=parameters,
-            name=name,
-        )
-
-    def join(self, values):
-        """{key: [..., columns]} as [..., W]."""
-        return tf.gather(tf.concat([values[key] for key in self.parts], axis=-1), self.order, axis=-1)
-
-    def _batch_shape(self):
-        return next(iter(self.parts.values())).batch_shape
-
-    def _batch_shape_tensor(self):
-        return next(iter(self.parts.values())).batch_shape_tensor()
-
-    def _event_shape(self):
-        return tf.TensorShape([len(self.order)])
-
-    def _event_shape_tensor(self):
-        return tf.constant([len(self.order)])
-
-    def _log_prob(self, x):
-        return tf.add_n([p.log_prob(tf.gather(x, self.places[key], axis=-1)) for key, p in self.parts.items()])
-
-    def _mean(self):
-        return self.join({key: part.mean() for key, part in self.parts.items()})
-
-    def _variance(self):
-        return self.join({key: part.variance() for key, part in self.parts.items()})
-
-    def _sample_n(self, n, seed=None):
-        seeds = tfp.random.split_seed(seed, len(self.parts), salt="columns")
-        return self.join({key: part.sample(n, seed=own) for (key, part), own in zip(self.parts.items(), seeds)})
-
-
-def checked_kind(name, kind):
-    if isinstance(kind, str) and kind in KINDS:
-        return kind
-    if not isinstance(kind, list | tuple) or len(kind) < 2 or len(set(kind)) < len(kind):
-        raise ValueError(
-            f"`columns[{name!r}]` must be one of {list(KINDS)}, or a list of two or more classes. Received: {kind!r}"
-        )
-    return list(kind)
-
-
-def kind_of(column):
-    """The kind of a pandas Series."""
-    kind = getattr(column.dtype, "kind", "O")
-    if kind == "b":
-        return "flag"
-    if kind in "fiu":
-        return "number"
-    categories = getattr(column.dtype, "categories", None)
-    values = categories.tolist() if categories is not None else sorted(column.dropna().unique().tolist())
-    if len(values) < 2:
-        raise ValueError(f"`frame` must have two or more classes in its column {column.name!r}. Received: {values}")
-    return values
+def is_scalar(kind):
+    """Whether it is a likelihood for one column."""
+    return isinstance(kind, Likelihood) and not kind.reads_size and kind.x_dtype == "float32"
