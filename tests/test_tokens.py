@@ -212,3 +212,12 @@ def test_tokens_outside_the_vocabulary_and_missing_cells_are_errors():
             {"text": mopoe.GaussianEncoder(keras.layers.Embedding(V, 4), 2, cells=True)},
             {"text": Decoder(keras.layers.Dense(8), likelihoods.Tokens(V), event_shape=T)},
         )
+
+
+@pytest.mark.integration
+def test_an_embedding_trains_compiled_too():
+    """Its gradient, of some rows only, keeps a shape that XLA knows."""
+    model = made()
+    model.compile(keras.optimizers.Adam(1e-2), jit_compile=True)
+    losses = model.fit(rows(64), batch_size=32, epochs=2, verbose=0).history["loss"]
+    assert np.isfinite(losses).all()

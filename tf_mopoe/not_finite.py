@@ -77,7 +77,9 @@ class FirstNotFinite:
         self.steps.assign(tf.where((found > 0.0) & (self.steps == 0), step, self.steps))
         if scales or not gradients:
             return gradients
-        return tf.cond(finite, lambda: gradients, lambda: [zeros_like(gradient) for gradient in gradients])
+        values = [gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient for gradient in gradients]
+        values = tf.cond(finite, lambda: values, lambda: [tf.zeros_like(value) for value in values])
+        return [with_values(gradient, value) for gradient, value in zip(gradients, values)]
 
     def check(self):
         """Raises a ValueError that names the place and the first step, if there was one since `reset`."""
@@ -101,11 +103,11 @@ GRADIENT = "The gradient of {} is"
 NO_ROWS = "A replica had no rows, so that its batch normalization is"
 
 
-def zeros_like(gradient):
-    """Zeros in the place of a gradient, of the same rows if it is one of an embedding."""
+def with_values(gradient, values):
+    """Other values in the place of a gradient's; of the same rows if it is one of an embedding."""
     if isinstance(gradient, tf.IndexedSlices):
-        return tf.IndexedSlices(tf.zeros_like(gradient.values), gradient.indices, gradient.dense_shape)
-    return tf.zeros_like(gradient)
+        return tf.IndexedSlices(values, gradient.indices, gradient.dense_shape)
+    return values
 
 
 def not_finite(x):
