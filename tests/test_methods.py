@@ -26,7 +26,7 @@ def digits_model(name, **kwargs):
 @pytest.mark.parametrize("name", METHODS)
 def test_it_learns_from_digits_with_missing_rows(name):
     """Three steps on one batch lower its loss (same draws), and nothing of a missing row gets in."""
-    model = digits_model(name, private_dim=2 * (name == "mopoe"))
+    model = digits_model(name, private_dim=2 * (name == "mopoe" or METHODS[name](1.0).needs_private))
     rows = {key: x[:8] for key, x in mopoe.datasets.load_digits("test")[0].items()}
     inputs = rows | {"has_image": np.arange(8) % 4 != 0, "has_word": np.arange(8) % 3 != 0}
     inputs["image"] = np.where(inputs["has_image"][:, None, None, None], rows["image"], np.nan).astype(np.float32)
@@ -39,6 +39,12 @@ def test_it_learns_from_digits_with_missing_rows(name):
         optimizer.apply_gradients([(g, v) for g, v in zip(gradients, variables) if g is not None])
         losses.append(float(loss))
     assert np.all(np.isfinite(losses)) and losses[-1] < losses[0]
+
+
+def test_the_trainer_has_private_latents_for_the_methods_that_are_about_them():
+    wanted = {name for name in METHODS if experiments.private_dim(experiments.Digits, name)}
+    assert wanted == {"mopoe_plus", "mmvae_plus", "cmvae"} == {n for n in METHODS if METHODS[n](1.0).needs_private}
+    assert {experiments.private_dim(experiment, "cmvae") for experiment in experiments.EXPERIMENTS.values()} == {4, 32}
 
 
 def test_each_has_a_line_in_the_documents():

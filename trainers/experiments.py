@@ -4,6 +4,7 @@ A new experiment is one more class with these members, and its name in `EXPERIME
 
     sources                     flags that say where its data is: the constructor's arguments
     defaults                    of the flags that it has its own of
+    private_dim                 of the encoders, for methods that are about private latent variables
     load(split, seed, epoch)    -> `Rows` (or arrays by name), labels [N]
     model(latent_dim, private_dim, method=...)    -> `MultimodalVAE`, by a `tf_mopoe.methods.Method`
     train_classifiers(seed)     -> {name: Keras classifier} of the modalities that need a trained one
@@ -25,6 +26,7 @@ from tf_mopoe.networks import digits as digit_networks
 from tf_mopoe.networks import mnist_svhn_text as mst_networks
 from tf_mopoe.networks import polymnist as polymnist_networks
 from trainers import commands
+from trainers.methods import METHODS
 
 # The flags that a data set may have its own default of.
 DEFAULTS = {
@@ -50,6 +52,7 @@ class Digits:
     makes = "small grey digits, log-mel pictures of synthetic speech and single words"
     # The word weighs twice as much as speech, not 256 times as "dimension" would have it: BUILD.md, "The digits' settings".
     defaults = DEFAULTS | {"epochs": 45, "batch_size": 128}
+    private_dim = 4
     drawers = {"image": plots.picture, "speech": plots.log_mel, "word": plots.word(digits.read_words)}
     readers = {"word": digits.nearest_digit}
     other_readers = {"word": functools.partial(digits.nearest_digit, expected=True)}  # see there
@@ -96,6 +99,7 @@ class MnistSvhnText:
     )
     makes = "small pictures of digits and single words"
     defaults = DEFAULTS
+    private_dim = 4
     drawers = {"text": plots.word(text.read_text)}
     readers = {"text": nearest_digit}
     other_readers = {"text": functools.partial(nearest_digit, expected=True)}
@@ -136,6 +140,7 @@ class PolyMNIST:
     )
     makes = "small coloured pictures of digits"
     defaults = DEFAULTS | {"latent_dim": 512, "learning_rate": 5e-4, "epochs": 300}
+    private_dim = 32  # MMVAE+'s
     drawers, readers, other_readers = {}, {}, {}
     encoder_sizes, decoder_sizes = {}, {}  # the published ones
 
@@ -184,6 +189,11 @@ def assemble(networks, latent_dim, private_dim, method, **kwargs):
         method=method,
         **kwargs,
     )
+
+
+def private_dim(experiment, method):
+    """The private latent variables of each modality that a run has by default."""
+    return experiment.private_dim if METHODS[method](1.0).needs_private else 0
 
 
 def make(settings):

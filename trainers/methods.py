@@ -27,6 +27,7 @@ def dreg(beta):
 
 METHODS = {
     "mopoe": methods.MoPoE,
+    "mopoe_plus": methods.MoPoEPlus,
     "mopoe_dreg": lambda beta: Combined("mopoe", dreg(beta)),
     "mopoe_contrastive": lambda beta: Combined("mopoe", of.Contrastive(of.ELBO(beta))),
     "mvae": lambda beta: methods.MVAE(beta, num_subsets=0),  # all and each alone
@@ -34,6 +35,8 @@ METHODS = {
     "mmvae": lambda beta: Combined("mmvae", of.ELBO(beta, kl="mixture")),  # K = 1
     "mmvae_dreg": lambda beta: Combined("mmvae", dreg(beta)),
     "mmvae_laplace": lambda beta: Combined("mmvae", dreg(beta), LaplaceEncoder),  # with K = 10 and a fixed prior
+    "mmvae_plus": methods.MMVAEPlus,
+    "cmvae": methods.CMVAE,
     "mmjsd": methods.MMJSD,
     "jmvae": methods.JMVAE,
     "telbo": methods.TELBO,

@@ -29,7 +29,11 @@ flags.DEFINE_enum("dataset", "digits", sorted(EXPERIMENTS), "What to learn.")
 flags.DEFINE_enum("method", "mopoe", sorted(METHODS), "Joint posterior and objective: trainers/methods.py.")
 flags.DEFINE_integer("latent_dim", None, "Number of latent variables. Default: the data set's own.", lower_bound=1)
 flags.DEFINE_integer(
-    "private_dim", 0, "Latent variables of each modality's own, besides the shared ones.", lower_bound=0
+    "private_dim",
+    None,
+    "Latent variables of each modality's own, besides the shared ones. Default: the data set's own for a method that is about "
+    "them (mopoe_plus, mmvae_plus, cmvae), else 0.",
+    lower_bound=0,
 )
 flags.DEFINE_float("private_beta", None, "Weight of their KL. Default: beta.", lower_bound=0.0)
 flags.DEFINE_float("beta", None, "Weight of the KL. Default: the data set's own.", lower_bound=0.0)
@@ -67,8 +71,6 @@ FREE = ("strategy", "replicas", "steps_per_call", "checkpoint_steps", "out", "re
 
 def main(_):
     experiments.check_sources(FLAGS.dataset)
-    if not FLAGS.private_dim:
-        commands.refuse(["private_beta"], "without --private_dim")
     if FLAGS.replicas and FLAGS.strategy not in ("auto", "mirrored"):
         raise app.UsageError(f"--replicas needs --strategy=mirrored. Received: --strategy={FLAGS.strategy}")
     strategy = loop.make_strategy(FLAGS.strategy, FLAGS.replicas)
@@ -77,6 +79,8 @@ def main(_):
         tf.config.experimental.enable_op_determinism()
     keras.config.set_dtype_policy(FLAGS.precision)
     settings = resolved_flags(EXPERIMENTS[FLAGS.dataset])
+    if not settings["private_dim"]:
+        commands.refuse(["private_beta"], "without --private_dim")
     if not settings["warm_up_epochs"]:
         commands.refuse(["warm_up_beta"], "without --warm_up_epochs")
     out, chief = pathlib.Path(FLAGS.out), loop.is_chief(strategy)
@@ -123,6 +127,11 @@ def resolved_flags(experiment):
     for name in experiment.defaults:
         if settings[name] is None:
             settings[name] = experiment.defaults[name]
+    usual = experiments.private_dim(experiment, settings["method"])
+    if settings["private_dim"] is None:
+        settings["private_dim"] = usual
+    if usual and not settings["private_dim"]:
+        raise app.UsageError(f"--private_dim must be 1 or more with --method={settings['method']}. Received: 0")
     if settings["private_beta"] is None:
         settings["private_beta"] = settings["beta"]
     return settings
