@@ -43,7 +43,8 @@ def test_it_learns_from_digits_with_missing_rows(name):
 
 def test_the_trainer_has_private_latents_for_the_methods_that_are_about_them():
     wanted = {name for name in METHODS if experiments.private_dim(experiments.Digits, name)}
-    assert wanted == {"mopoe_plus", "mmvae_plus", "cmvae"} == {n for n in METHODS if METHODS[n](1.0).needs_private}
+    assert wanted == {"mopoe_plus", "mopoe_plus_info_nce", "mmvae_plus", "cmvae"}
+    assert wanted == {n for n in METHODS if METHODS[n](1.0).needs_private}
     assert {experiments.private_dim(experiment, "cmvae") for experiment in experiments.EXPERIMENTS.values()} == {4, 32}
 
 
@@ -121,6 +122,15 @@ def test_a_presets_numbers_are_the_objectives():
     for classes in (methods.TELBO, methods.MMVAEPlus, methods.CMVAE, methods.MoPoEPlus, methods.GPoE):
         assert isinstance(classes(), methods.Method)
     assert (methods.HELVAE.subsets, methods.MoHELVAE.subsets) == ("full", "powerset")
+
+
+def test_info_nce_goes_on_top_of_any_preset():
+    method = methods.WithInfoNCE(methods.MMVAEPlus(beta=2.0), weight=5.0, temperature=0.5)
+    assert method.needs_private and method.encoder is mopoe.LaplaceEncoder
+    model = tiny_model(method, method=method)
+    assert (model.objective.weight, model.objective.temperature, model.objective.objective.beta) == (5.0, 0.5, 2.0)
+    with pytest.raises(ValueError, match="methods.WithInfoNCE needs `encoders` with private latent variables"):
+        tiny_model(method, private_dim=0, method=method)
 
 
 def test_an_unknown_preset_is_an_error():

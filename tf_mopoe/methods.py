@@ -30,6 +30,7 @@ __all__ = [
     "MoHELVAE",
     "MoPoE",
     "MoPoEPlus",
+    "WithInfoNCE",
     "from_name",
 ]
 
@@ -210,6 +211,27 @@ class GPoE(Method):
     def parts(self, encoders):
         layer = MixtureOfProducts("full", pooling=pooling.WeightedProduct())
         return {"joint_posterior": layer, "objective": objectives.ELBO(self.beta)}
+
+
+@dataclasses.dataclass(frozen=True)
+class WithInfoNCE(Method):
+    """Another method, with InfoNCE between the experts' means on top (the cross-modal term of IDMVAE, ICLR 2026)."""
+
+    method: Method
+    weight: float = 80.0
+    temperature: float = 1.0
+
+    @property
+    def encoder(self):
+        return self.method.encoder
+
+    @property
+    def needs_private(self):
+        return self.method.needs_private
+
+    def parts(self, encoders):
+        parts = self.method.parts(encoders)
+        return parts | {"objective": objectives.InfoNCE(parts["objective"], self.weight, self.temperature)}
 
 
 def joint(encoders):

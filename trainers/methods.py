@@ -30,6 +30,8 @@ METHODS = {
     "mopoe_plus": methods.MoPoEPlus,
     "mopoe_dreg": lambda beta: Combined("mopoe", dreg(beta)),
     "mopoe_contrastive": lambda beta: Combined("mopoe", of.Contrastive(of.ELBO(beta))),
+    "mopoe_info_nce": lambda beta: methods.WithInfoNCE(methods.MoPoE(beta)),
+    "mopoe_plus_info_nce": lambda beta: methods.WithInfoNCE(methods.MoPoEPlus(beta)),
     "mvae": lambda beta: methods.MVAE(beta, num_subsets=0),  # all and each alone
     "mvae_joint": lambda beta: Combined("mvae", of.ELBO(beta)),  # the bound of all modalities alone
     "mmvae": lambda beta: Combined("mmvae", of.ELBO(beta, kl="mixture")),  # K = 1

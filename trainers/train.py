@@ -32,7 +32,7 @@ flags.DEFINE_integer(
     "private_dim",
     None,
     "Latent variables of each modality's own, besides the shared ones. Default: the data set's own number for a method that "
-    "is about them (mopoe_plus, mmvae_plus, cmvae), else 0.",
+    "is about them (such as mopoe_plus), else 0.",
     lower_bound=0,
 )
 flags.DEFINE_float("private_beta", None, "Weight of their KL. Default: beta.", lower_bound=0.0)

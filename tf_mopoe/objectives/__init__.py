@@ -2,6 +2,7 @@
 
 from tf_mopoe.objectives.contrastive import Contrastive
 from tf_mopoe.objectives.elbo import ELBO
+from tf_mopoe.objectives.info_nce import InfoNCE
 from tf_mopoe.objectives.iwae import IWAE
 from tf_mopoe.objectives.jmvae import JMVAE
 from tf_mopoe.objectives.mmjsd import MMJSD
@@ -10,4 +11,16 @@ from tf_mopoe.objectives.mvtcae import MVTCAE
 from tf_mopoe.objectives.telbo import TELBO
 from tf_mopoe.objectives.terms import LossTerms, Objective
 
-__all__ = ["ELBO", "IWAE", "JMVAE", "MMJSD", "MVAE", "MVTCAE", "TELBO", "Contrastive", "LossTerms", "Objective"]
+__all__ = [
+    "ELBO",
+    "IWAE",
+    "JMVAE",
+    "MMJSD",
+    "MVAE",
+    "MVTCAE",
+    "TELBO",
+    "Contrastive",
+    "InfoNCE",
+    "LossTerms",
+    "Objective",
+]
