@@ -194,6 +194,65 @@ def mvtcae(batch, z, beta, alpha):
     return batch.rows(loss)
 
 
+def crmvae(batch, z, beta):
+    joint_z, *rest = z
+
+    def loss(row):
+        present = batch.present(row)
+        loc, scale = batch.product(present, row)
+        alone = sum(batch.reconstruction(row, own[row], (name,)) for name, own in zip(batch.names, rest))
+        divergence = kl_to_prior((loc, scale))
+        divergence += sum(reference.kl_between(loc, scale, *batch.expert(name, row)) for name in present)
+        both = 0.5 * (batch.reconstruction(row, joint_z[row]) + alone)
+        return (both + beta * divergence) / (len(present) + 1)
+
+    return batch.rows(loss)
+
+
+def mmvm(batch, z, beta, alpha):
+    def loss(row):
+        total, present = 0.0, batch.present(row)
+        for name, own in zip(batch.names, z):
+            if name in present:
+                expert = batch.expert(name, row)
+                apart = sum(reference.kl_between(*expert, *batch.expert(other, row)) for other in present)
+                divergence = (1 - alpha) / len(present) * apart + alpha * kl_to_prior(expert)
+                total += batch.reconstruction(row, own[row], (name,)) + beta * divergence
+        return total
+
+    return batch.rows(loss)
+
+
+def jnf(batch, z, beta, alpha):
+    (z,) = z
+
+    def loss(row):
+        bound = batch.reconstruction(row, z[row]) + beta * kl_to_prior(batch.joint(row))
+        if len(batch.present(row)) < len(batch.model.modalities):
+            return bound
+        taught = [reference.normal_log_density(z[row].astype(float), *batch.expert(n, row)) for n in batch.names]
+        return bound - alpha * sum(taught)
+
+    return batch.rows(loss)
+
+
+def info_nce(batch, temperature):
+    """1 / (M - 1) times the sum over ordered pairs; without the weight."""
+    means = {
+        n: loc / np.maximum(np.linalg.norm(loc, axis=1, keepdims=True), 1e-6) for n, (loc, _) in batch.experts.items()
+    }
+
+    def loss(row):
+        total, present = 0.0, batch.present(row)
+        for one, other in itertools.permutations(present, 2):
+            rows = [n for n in range(batch.count) if {one, other} <= set(batch.present(n))]
+            cosines = [means[one][row] @ means[other][n] / temperature for n in rows]
+            total += np.log(np.sum(np.exp(cosines))) - cosines[rows.index(row)]
+        return total / max(len(present) - 1, 1)
+
+    return batch.rows(loss)
+
+
 def jmvae(batch, z, beta, alpha):
     (z,) = z
 

@@ -64,6 +64,14 @@ FLOATS = {
     "mvtcae": (lambda: objectives.MVTCAE(), "mvtcae", ["alpha", "beta"]),
     "jmvae": (lambda: objectives.JMVAE(), None, ["alpha", "beta"]),
     "telbo": (lambda: objectives.TELBO(), None, ["beta", "unimodal_weight"]),
+    "crmvae": (lambda: objectives.CRMVAE(), "mvtcae", ["beta"]),
+    "jnf": (lambda: objectives.JNF(), None, ["alpha", "beta"]),
+    "mmvm": (lambda: objectives.MMVM(alpha=0.5), "mmvae", ["alpha", "beta"]),
+    "info_nce": (
+        lambda: objectives.InfoNCE(objectives.ELBO()),
+        "mopoe",
+        ["weight", "temperature", "objective.beta"],
+    ),
     "contrastive": (lambda: objectives.Contrastive(objectives.ELBO()), "mopoe", ["weight", "objective.beta"]),
 }
 
@@ -83,13 +91,9 @@ def test_every_number_of_every_objective_is_live(case):
         assert np.any(np.abs(after - before) > 1e-3 * np.abs(before))
         other = small.model(NAMES, joint_posterior=joint or small.joint_encoder(NAMES), objective=make())
         if "." in name:
-            other.objective = objectives.Contrastive(objectives.ELBO(0.3))
+            other.objective = type(model.objective)(objectives.ELBO(0.3))
         else:
-            other.objective = type(model.objective)(
-                **(make().get_config() | {name: 0.3})
-                if case != "contrastive"
-                else {"objective": objectives.ELBO(), "weight": 0.3}
-            )
+            other.objective = type(model.objective).from_config(make().get_config() | {name: 0.3})
         other.set_weights(model.get_weights())
         np.testing.assert_allclose(after, other.loss_terms(inputs, seed).loss, rtol=1e-5)
 

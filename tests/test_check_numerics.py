@@ -18,6 +18,10 @@ CASES = {
     "mvtcae": lambda: (objectives.MVTCAE(), "mvtcae"),
     "jmvae": lambda: (objectives.JMVAE(), small.joint_encoder()),
     "telbo": lambda: (objectives.TELBO(), small.joint_encoder()),
+    "crmvae": lambda: (objectives.CRMVAE(), "mvtcae"),
+    "jnf": lambda: (objectives.JNF(), small.joint_encoder()),
+    "mmvm": lambda: (objectives.MMVM(), "mmvae"),
+    "info_nce": lambda: (objectives.InfoNCE(objectives.ELBO()), "mopoe"),
     "contrastive": lambda: (objectives.Contrastive(objectives.ELBO()), "mopoe"),
 }
 

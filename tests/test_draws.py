@@ -27,11 +27,13 @@ def sources(case, batch, calls):
     elif case == "mvae":  # of all, of each, and of two random subsets, which are another test's
         for names, z in zip((present, *((name,) for name in batch.names)), calls):
             yield z, [batch.product([name for name in names if name in present], 0, with_prior=True)]
-    elif case == "telbo":
-        yield calls[0], [batch.joint(0)]
+    elif case == "mmvm":
+        yield from ((z, [batch.expert(name, 0)]) for name, z in zip(batch.names, calls) if name in present)
+    elif case in ("telbo", "crmvae"):
+        yield calls[0], [batch.joint(0) if case == "telbo" else batch.product(present, 0)]
         yield from ((z, [batch.expert(name, 0)]) for name, z in zip(batch.names, calls[1:]) if name in present)
     else:
-        yield calls[0], [batch.joint(0) if case == "jmvae" else batch.product(present, 0)]
+        yield calls[0], [batch.joint(0) if case in ("jmvae", "jnf") else batch.product(present, 0)]
 
 
 @pytest.mark.parametrize("lacking", [None, "word"])

@@ -77,10 +77,7 @@ def test_flags_may_be_numbers(kind, model):
     given = rows | {"has_sensor": FLAGS[kind](has)}
     np.testing.assert_allclose(model.embed(given), model.embed(rows | {"has_sensor": has}), rtol=1e-6)
     data = tf.data.Dataset.from_tensor_slices(rows | {"has_sensor": has.astype(int)}).batch(6)
-    losses = [
-        model.evaluate(x, verbose=0, return_dict=True)["loss"]
-        for x in (data, data.map(lambda x: {k: v for k, v in x.items()}))
-    ]
+    losses = [model.evaluate(x, verbose=0, return_dict=True)["loss"] for x in (data, data.map(dict))]
     np.testing.assert_allclose(*losses, rtol=1e-6)
 
 

@@ -73,7 +73,7 @@ def test_labels_of_another_size(model, labels):
         ROWS | {"has_word": np.ones(12, bool)},
         ROWS | {"sensor": ROWS["sensor"][:, :3]},
         ROWS | {"sensor": ROWS["sensor"][:3]},
-        ROWS | {"sensor": ROWS["sensor"].tolist()},
+        ROWS | {"sensor": ROWS["sensor"].astype(str).tolist()},
         {name: x[:0] for name, x in ROWS.items()},
         Rows.of({"image": ROWS["image"]}),
         Rows.of({name: x[:0] for name, x in ROWS.items()}),

@@ -26,7 +26,8 @@ def digits_model(name, **kwargs):
 @pytest.mark.parametrize("name", METHODS)
 def test_it_learns_from_digits_with_missing_rows(name):
     """Three steps on one batch lower its loss (same draws), and nothing of a missing row gets in."""
-    model = digits_model(name, private_dim=2 * (name == "mopoe" or METHODS[name](1.0).needs_private))
+    private = name == "mopoe" or METHODS[name](2.5).needs_private
+    model = digits_model(name, private_dim=2 * private)
     rows = {key: x[:8] for key, x in mopoe.datasets.load_digits("test")[0].items()}
     inputs = rows | {"has_image": np.arange(8) % 4 != 0, "has_word": np.arange(8) % 3 != 0}
     inputs["image"] = np.where(inputs["has_image"][:, None, None, None], rows["image"], np.nan).astype(np.float32)

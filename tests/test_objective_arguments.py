@@ -20,6 +20,10 @@ MAKE = {
     "jmvae": (lambda beta: objectives.JMVAE(alpha=beta, beta=beta), None),
     "telbo": (lambda beta: objectives.TELBO(beta, unimodal_weight=2.0), None),
     "mvtcae": (lambda beta: objectives.MVTCAE(0.5, beta), "mvtcae"),
+    "crmvae": (lambda beta: objectives.CRMVAE(beta), "mvtcae"),
+    "jnf": (lambda beta: objectives.JNF(beta, alpha=beta), None),
+    "mmvm": (lambda beta: objectives.MMVM(beta, alpha=0.5), "mmvae"),
+    "info_nce": (lambda beta: objectives.InfoNCE(objectives.ELBO(beta), 0.5, 0.1), "mopoe"),
     "contrastive": (lambda beta: objectives.Contrastive(objectives.IWAE(2, beta), 0.5, 2), "mopoe"),
 }
 
@@ -63,6 +67,9 @@ def test_the_kl_is_annealed_in_training():
 
 NUMBER = "must be a number, 0 or more. Received: "
 BAD = {
+    "info_nce objective": (lambda: objectives.InfoNCE(None), "`objective` must be one of tf_mopoe.objectives"),
+    "temperature": (lambda: objectives.InfoNCE(objectives.ELBO(), temperature=0), "`temperature` must be above 0"),
+    "mmvm alpha": (lambda: objectives.MMVM(alpha=-1), f"`alpha` {NUMBER}alpha=-1"),
     "elbo beta": (lambda: objectives.ELBO(beta="1"), f"`beta` {NUMBER}beta='1'"),
     "infinite beta": (lambda: objectives.MMJSD(float("inf")), f"`beta` {NUMBER}beta=inf"),
     "nan beta": (lambda: objectives.MVTCAE(beta=float("nan")), f"`beta` {NUMBER}beta=nan"),

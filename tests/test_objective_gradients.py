@@ -17,6 +17,9 @@ GRADIENTS = {
     "mmjsd": (objectives.MMJSD(), "mmjsd"),
     "mvtcae": (objectives.MVTCAE(), "mvtcae"),
     "iwae": (objectives.IWAE(2), "mmvae"),
+    "crmvae": (objectives.CRMVAE(), "mvtcae"),
+    "mmvm": (objectives.MMVM(alpha=0.3), "mmvae"),
+    "info_nce": (objectives.InfoNCE(objectives.ELBO(), 2.0), "mopoe"),
     "contrastive": (objectives.Contrastive(objectives.ELBO()), "mopoe"),
 }
 
@@ -85,3 +88,25 @@ def test_a_frozen_decoder_still_uses_its_weights():
     assert isinstance(model.decoders["sensor"], keras.layers.Layer)
     free = p.log_prob(z)["sensor"]
     np.testing.assert_array_equal(p.log_prob(z, frozen=True)["sensor"], free)
+
+
+def test_jnf_teaches_the_single_encoders_and_nothing_else():
+    """The two stages in one: decoders and joint encoder have the gradient of the bound alone, the experts their own."""
+    names = ("word", "sensor")
+    model = small.model(names, joint_posterior=small.joint_encoder(names))
+    inputs = small.with_missing(small.rows(6, names))
+    gradients = {}
+    for alpha in (0.0, 1.0, 3.0):
+        model.objective = objectives.JNF(alpha=alpha)
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(model.loss_terms(inputs, SEED, training=True).loss)
+        found = tape.gradient(loss, [v.value for v in model.trainable_variables], unconnected_gradients="zero")
+        gradients[alpha] = dict(zip((v.path for v in model.trainable_variables), found))
+    single = {v.path for encoder in model.encoders.values() for v in encoder.trainable_variables}
+    for path, gradient in gradients[1.0].items():
+        bound = gradients[0.0][path]
+        if path not in single:
+            np.testing.assert_allclose(gradient, bound, rtol=1e-6, atol=1e-6)
+            continue
+        assert np.any(np.abs(gradient - bound) > 1e-6), path
+        np.testing.assert_allclose(gradients[3.0][path] - bound, 3.0 * (gradient - bound), rtol=1e-3, atol=1e-3)

@@ -47,6 +47,26 @@ CASES = {
         small.joint_encoder,
         lambda batch, z, _: loops.telbo(batch, z, 0.5, 3.0),
     ),
+    "crmvae": (
+        objectives.CRMVAE(beta=2.5),
+        lambda: "mvtcae",
+        lambda batch, z, _: loops.crmvae(batch, z, 2.5),
+    ),
+    "mmvm": (
+        objectives.MMVM(beta=1.5, alpha=0.3),
+        lambda: "mmvae",
+        lambda batch, z, _: loops.mmvm(batch, z, 1.5, 0.3),
+    ),
+    "jnf": (
+        objectives.JNF(beta=1.5, alpha=0.7),
+        small.joint_encoder,
+        lambda batch, z, _: loops.jnf(batch, z, 1.5, 0.7),
+    ),
+    "info_nce": (
+        objectives.InfoNCE(objectives.MVTCAE(beta=2.5), weight=3.0, temperature=0.5),
+        lambda: "mvtcae",
+        lambda batch, z, _: loops.mvtcae(batch, z, 2.5, 5.0 / 6.0) + 3.0 * loops.info_nce(batch, 0.5),
+    ),
     "mvtcae": (
         objectives.MVTCAE(beta=2.5),
         lambda: "mvtcae",

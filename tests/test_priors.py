@@ -115,6 +115,23 @@ def test_pseudo_inputs_are_the_mean_posterior_of_rows():
     np.testing.assert_allclose(net.prior.log_prob(z), np.log(np.exp(terms).mean(axis=1)), rtol=1e-4)
 
 
+def test_pseudo_inputs_are_in_the_units_that_networks_read():
+    x = np.random.default_rng(0).normal(1e4, 300.0, size=(50, 3)).astype(np.float32)
+    encoder = mopoe.GaussianEncoder(mopoe.networks.mlp_encoder(6), 2, normalization="standard", cells=True)
+    net = mopoe.MultimodalVAE(
+        {"x": encoder},
+        {"x": mopoe.Decoder(mopoe.networks.mlp_decoder(3, 2), mopoe.likelihoods.Normal(standardize=True))},
+        prior=priors.PseudoInputs(5),
+    )
+    net.adapt({"x": x})
+    assert np.abs(net.prior.inputs["x"]).max() < 1.0
+    net.prior.assign({"x": x[:5]})
+    np.testing.assert_allclose(net.prior.inputs["x"], (x[:5] - x.mean(0)) / x.std(0), atol=1e-3)
+    z = tf.random.stateless_normal([6, 2], SEED)
+    terms = np.stack([net.subset_posterior({"x": x[:5]}).log_prob(point).numpy() for point in z])
+    np.testing.assert_allclose(net.prior.log_prob(z), np.log(np.exp(terms).mean(axis=1)), rtol=1e-4)
+
+
 def test_the_prior_given_z_starts_as_the_standard_one_and_follows_z():
     prior = built(priors.GivenShared(8), 2, shared_dim=4)
     fresh = priors.GivenShared(8)

@@ -1,4 +1,4 @@
-"""The Python of README and docs/design.md runs as it is printed, in order, in one process for each."""
+"""The Python of the documents runs as it is printed, in order, in one process for each."""
 
 import os
 import pathlib
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.integration
 ROOT = pathlib.Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("file, least", [("README.md", 4), ("docs/design.md", 1)])
+@pytest.mark.parametrize("file, least", [("README.md", 4), ("docs/design.md", 1), ("docs/data.md", 4)])
 def test_the_code_runs_as_printed(file, least, tmp_path):
     blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / file).read_text(), re.DOTALL | re.MULTILINE)
     assert len(blocks) >= least

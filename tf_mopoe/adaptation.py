@@ -91,7 +91,7 @@ class Adapting:
         far = [text for name, parts in found.items() for text in self._far(name, *parts)]
         if far:
             warnings.warn(
-                "The scale of the data and that of the model differ by orders of magnitude, which trains badly or not at all: "
+                "The scales of the data and of the model differ by orders of magnitude, which trains badly or not at all: "
                 + "; ".join(far),
                 stacklevel=4,
             )
@@ -108,7 +108,7 @@ class Adapting:
     def _far(self, name, encoder, likelihood, x):
         size, spread = np.sqrt(np.mean(np.square(x))), np.std(x)
         if encoder.units is None and size > APART:
-            yield f"`{name}` has numbers of about {size:.3g}: GaussianEncoder(..., normalization=\"standard\")"
+            yield f'`{name}` has numbers of about {size:.3g}: GaussianEncoder(..., normalization="standard")'
         scale = getattr(likelihood, "scale", None)
         scale = None if getattr(likelihood, "standardize", False) else scale
         if isinstance(scale, float) and spread > 0 and not scale / APART <= spread <= scale * APART:

@@ -113,6 +113,13 @@ def static_call(layer, function, values, has, some):
 EMPTY = Batch({}, {}, frozenset())
 
 
+def complete(network_inputs):
+    """The `Batch` of rows that have all modalities, of what the networks read: {name: [B, ...]}."""
+    rows = tf.shape(next(iter(network_inputs.values())))[:1]
+    available = {name: tf.ones(rows, tf.bool) for name in network_inputs}
+    return Batch(network_inputs, available, frozenset(available), network_inputs=network_inputs)
+
+
 def read(inputs, specs, static=False):
     """Return the `Batch` of a dict of inputs.
 

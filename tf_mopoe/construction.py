@@ -6,6 +6,7 @@ import re
 import tensorflow as tf
 
 from tf_mopoe import methods, priors
+from tf_mopoe.batch import complete
 from tf_mopoe.families import Normal
 from tf_mopoe.generative import PRIVATE_SOURCES
 from tf_mopoe.names import plain_name
@@ -37,6 +38,11 @@ def build_networks(encoders, decoders, latent_dim):
     for name, encoder in encoders.items():
         shape = (None, *shapes[name])
         encoder.x_dtype = decoders[name].likelihood.x_dtype
+        if encoder.x_dtype != "float32" and (encoder.cells or encoder.normalization):
+            raise ValueError(
+                f"encoders[{name!r}] cannot have cells=True or a normalization: its modality is integers, of which only "
+                f"whole rows may be missing. Received: the likelihood {type(decoders[name].likelihood).__name__}"
+            )
         build(encoder, shape, f"encoders[{name!r}] must take what decoders[{name!r}] makes, shape {shape}")
     return {name: shapes[name] for name in encoders}
 
@@ -69,13 +75,27 @@ def shared_prior(prior, model):
     """p(z), built for the model."""
     prior = checked(priors.Standard() if prior is None else prior, "prior")
     if isinstance(prior, priors.PseudoInputs) and prior.encode is None:
-        prior.bind(model.event_shapes, lambda inputs: parameters(model.encode(inputs).subset()))
+        bind_pseudo_inputs(prior, model)
     prior.build_for(model.latent_dim, model.family)
     return prior
 
 
-def parameters(mixture):
-    return mixture.loc[:, 0], mixture.scale[:, 0]
+def bind_pseudo_inputs(prior, model):
+    tokens = [name for name, spec in model.specs.items() if spec.dtype != "float32"]
+    if tokens:
+        raise ValueError(
+            f"`prior`: PseudoInputs are learned by gradient, which integers have none of. Received: the modalities {tokens}"
+        )
+
+    def read(inputs):
+        return {name: model.encoders[name].read(tf.cast(inputs[name], tf.float32)) for name in model.modalities}
+
+    def encode(reads):
+        q = model.posterior_of(complete({name: model.encoders[name].beside_flags(x) for name, x in reads.items()}))
+        mixture = q.subset()
+        return mixture.loc[:, 0], mixture.scale[:, 0]
+
+    prior.bind(model.event_shapes, read, encode)
 
 
 def private_priors(given, sizes, latent_dim):

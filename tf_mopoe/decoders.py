@@ -53,7 +53,7 @@ class Decoder(keras.layers.Layer):
         features = self.network(tf.zeros([1, *input_shape[1:]]), training=False)
         if not hasattr(features, "shape"):
             raise ValueError(
-                f"its network must give one tensor; join several by keras.layers.Concatenate, side by side on the last axis. "
+                f"its network must give one tensor; join several by keras.layers.Concatenate on the last axis. "
                 f"Received: {type(features).__name__} of {len(features)}"
             )
         if self.given_shape is not None:
@@ -100,7 +100,9 @@ class Decoder(keras.layers.Layer):
 def checked_shape(shape):
     sizes = (shape,) if is_integer(shape) else shape
     if not isinstance(sizes, tuple | list) or not sizes or not all(is_integer(size, low=1) for size in sizes):
-        raise ValueError(f"`event_shape` must be a positive integer or a tuple of them. Received: event_shape={shape!r}")
+        raise ValueError(
+            f"`event_shape` must be a positive integer or a tuple of them. Received: event_shape={shape!r}"
+        )
     return tuple(map(int, sizes))
 
 

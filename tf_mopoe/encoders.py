@@ -47,9 +47,7 @@ class GaussianEncoder(keras.layers.Layer):
     family = Normal
     x_dtype = "float32"  # of x; the model sets it to that of the likelihood
 
-    def __init__(
-        self, network, latent_dim, private_dim=0, normalization=None, cells=False, hidden_share=0.1, **kwargs
-    ):
+    def __init__(self, network, latent_dim, private_dim=0, normalization=None, cells=False, hidden_share=0.1, **kwargs):
         super().__init__(**kwargs)
         if not isinstance(network, keras.layers.Layer):
             raise ValueError(f"`network` must be a Keras layer or model. Received: network={network!r}")
@@ -81,8 +79,8 @@ class GaussianEncoder(keras.layers.Layer):
         features = self.network(x, training=False)
         if not hasattr(features, "shape"):
             raise ValueError(
-                "its network must give one tensor of features, from which the heads of this encoder make loc and scale: leave "
-                f"out the network's own heads. Received: {type(features).__name__} of {len(features)}"
+                "its network must give one tensor of features, from which this encoder makes loc and scale: leave out its "
+                f"own heads. Received: {type(features).__name__} of {len(features)}"
             )
         shape = (None, *flat_size(features.shape))
         self.loc_head.build(shape)
@@ -96,19 +94,26 @@ class GaussianEncoder(keras.layers.Layer):
 
     def network_input(self, x, stream=None):
         """What the network reads of x [B, E], NaN where a cell is missing. `stream`: hides cells (training)."""
-        there = None
-        if self.cells:
-            there = ~tf.math.is_nan(x)
-            x = tf.where(there, x, 0.0)
-        if self.units is not None:
-            x = self.units(self.transformed(x))
-        if there is None:
-            return x
+        if not self.cells:
+            return self.read(x)
+        there = ~tf.math.is_nan(x)
+        x = self.read(tf.where(there, x, 0.0))
         if stream is not None and self.hidden_share:
             rows = [-1] + [1] * (len(x.shape) - 1)
             share = tf.reshape(self.hidden_share * stream.child("share").uniform(tf.shape(x)[:1]), rows)
             there &= stream.child("cells").uniform(tf.shape(x)) >= share
-        return tf.concat([tf.where(there, x, 0.0), tf.cast(there, x.dtype)], axis=-1)
+        return self.beside_flags(tf.where(there, x, 0.0), there)
+
+    def read(self, x):
+        """x as the network reads it, normalized: [B, E], all of it there."""
+        return x if self.units is None else self.units(self.transformed(x))
+
+    def beside_flags(self, x, there=None):
+        """Normalized x [B, E], and, with `cells`, beside it the flags of the cells that are there; default: all."""
+        if not self.cells:
+            return x
+        there = tf.ones_like(x) if there is None else tf.cast(there, x.dtype)
+        return tf.concat([x, there], axis=-1)
 
     def network_input_shape(self, event_shape):
         """The shape of `network_input`, of x of shape E."""

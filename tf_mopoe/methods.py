@@ -17,10 +17,13 @@ from tf_mopoe.posteriors.mixture_of_products import MixtureOfProducts
 
 __all__ = [
     "CMVAE",
+    "CRMVAE",
     "HELVAE",
     "JMVAE",
+    "JNF",
     "MMJSD",
     "MMVAE",
+    "MMVM",
     "MVAE",
     "MVTCAE",
     "TELBO",
@@ -141,6 +144,37 @@ class TELBO(Method):
 
 
 @dataclasses.dataclass(frozen=True)
+class JNF(Method):
+    """JNF without flows: the single encoders learn the joint one's posterior (Senellart et al. 2023: PolyMNIST)."""
+
+    beta: object = 1.0
+
+    def parts(self, encoders):
+        return {"joint_posterior": joint(encoders), "objective": objectives.JNF(self.beta)}
+
+
+@dataclasses.dataclass(frozen=True)
+class CRMVAE(Method):
+    """CRMVAE: everything from the product, each modality from its expert too (Suzuki & Matsuo 2023)."""
+
+    beta: object = 2.5
+
+    def parts(self, encoders):
+        return {"joint_posterior": "mvtcae", "objective": objectives.CRMVAE(self.beta)}
+
+
+@dataclasses.dataclass(frozen=True)
+class MMVM(Method):
+    """MMVM: a latent variable for each modality, drawn to the others' (Sutter et al., NeurIPS 2024)."""
+
+    beta: object = 1.0
+    alpha: object = None
+
+    def parts(self, encoders):
+        return {"joint_posterior": "mmvae", "objective": objectives.MMVM(self.beta, self.alpha)}
+
+
+@dataclasses.dataclass(frozen=True)
 class MMVAEPlus(Method):
     """MMVAE+: the mixture of experts with private latent variables (Palumbo, Daunhawer, Vogt, ICLR 2023: PolyMNIST)."""
 
@@ -242,12 +276,15 @@ def joint(encoders):
 
 NAMES = {
     "cmvae": CMVAE,
+    "crmvae": CRMVAE,
     "gpoe": GPoE,
     "helvae": HELVAE,
     "jmvae": JMVAE,
+    "jnf": JNF,
     "mmjsd": MMJSD,
     "mmvae": MMVAE,
     "mmvae_plus": MMVAEPlus,
+    "mmvm": MMVM,
     "mohelvae": MoHELVAE,
     "mopoe": MoPoE,
     "mopoe_plus": MoPoEPlus,

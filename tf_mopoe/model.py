@@ -29,8 +29,8 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
 
     Inputs are dicts: `{name: x [B, E]}`, numbers of any type, and optionally `has_<name>`, bool [B], False in the rows that
     lack the modality (which may hold anything there, NaN included), or bool [B, E], False in the cells that are missing
-    (`GaussianEncoder(cells=True)`). A modality that is not in the dict is missing for all rows. A row never reaches the networks of a modality that it lacks, in training nor after: it adds nothing to any
-    term, gradient or batch statistic.
+    (`GaussianEncoder(cells=True)`). A modality that is not in the dict is missing for all rows. A row never reaches the
+    networks of a modality that it lacks, in training nor after: it adds nothing to any term, gradient or batch statistic.
 
     The model is built when it is made: the decoders say the shape of each modality.
 
@@ -146,7 +146,10 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
         reads = {}
         for name in batch.names:
             reads[name] = self.encoders[name].network_input(batch.x[name], hiding and hiding.child(name))
-        batch = batch._replace(network_inputs=reads)
+        return self.posterior_of(batch._replace(network_inputs=reads), training, stream)
+
+    def posterior_of(self, batch, training=False, stream=None):
+        """As `encode`, of a `Batch` with what the networks read."""
         experts, private, losses = {}, {}, []
         for name in batch.names:
             shared, own, loss = self.encode_modality(name, batch, training)

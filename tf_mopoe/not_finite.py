@@ -77,8 +77,7 @@ class FirstNotFinite:
         self.steps.assign(tf.where((found > 0.0) & (self.steps == 0), step, self.steps))
         if scales or not gradients:
             return gradients
-        zeros = lambda: tf.nest.map_structure(tf.zeros_like, gradients, expand_composites=True)  # noqa: E731
-        return tf.cond(finite, lambda: gradients, zeros)
+        return tf.cond(finite, lambda: gradients, lambda: [zeros_like(gradient) for gradient in gradients])
 
     def check(self):
         """Raises a ValueError that names the place and the first step, if there was one since `reset`."""
@@ -100,6 +99,13 @@ POSTERIOR = "The posterior of `{}` is"
 RECONSTRUCTION = "The reconstruction term of `{}` is"
 GRADIENT = "The gradient of {} is"
 NO_ROWS = "A replica had no rows, so that its batch normalization is"
+
+
+def zeros_like(gradient):
+    """Zeros in the place of a gradient, of the same rows if it is one of an embedding."""
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.IndexedSlices(tf.zeros_like(gradient.values), gradient.indices, gradient.dense_shape)
+    return tf.zeros_like(gradient)
 
 
 def not_finite(x):

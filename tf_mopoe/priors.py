@@ -210,8 +210,8 @@ class Mixture(ComponentsPrior):
 class PseudoInputs(ComponentsPrior):
     """VampPrior: the mean posterior of learned rows, 1/C sum{ q(z | u[c]) : c } (Tomczak & Welling, AISTATS 2018).
 
-    The rows u[c] have all modalities; q is the model's subset posterior. They start as the standard normal times `spread`,
-    or as real rows: `prior.assign(inputs)`.
+    The rows u[c] have all modalities and are what the encoders' networks read, after any normalization; q is the model's
+    subset posterior. They start as the standard normal times `spread`, or as real rows: `model.prior.assign(inputs)`.
 
     Args:
         num_components: C; default 50.
@@ -224,8 +224,15 @@ class PseudoInputs(ComponentsPrior):
         self.spread = check_number("spread", spread)
         self.encode = None
 
-    def bind(self, event_shapes, encode):
-        """Make the pseudo-inputs {name: [C, *E]}; `encode`: function of them -> loc, scale [C, D]."""
+    def bind(self, event_shapes, read, encode):
+        """Make the pseudo-inputs, {name: [C, *E]}.
+
+        Args:
+            event_shapes: {name: E}.
+            read: function: {name: rows of data [C, *E]} -> pseudo-inputs.
+            encode: function: pseudo-inputs -> loc, scale [C, D].
+        """
+        self.read = read
         near = keras.initializers.RandomNormal(stddev=self.spread)
         self.inputs = {
             name: self.add_weight(name=f"pseudo_{number}", shape=(self.num_components, *shape), initializer=near)
@@ -234,9 +241,10 @@ class PseudoInputs(ComponentsPrior):
         self.encode = encode
 
     def assign(self, inputs):
-        """Set the pseudo-inputs to C rows of all modalities, {name: [C, *E]}."""
+        """Set the pseudo-inputs to C rows of data of all modalities, {name: [C, *E]}, after `adapt` or the first `fit`."""
+        read = self.read(inputs)
         for name, variable in self.inputs.items():
-            variable.assign(inputs[name])
+            variable.assign(read[name])
 
     def components(self):
         loc, scale = self.encode({name: tf.convert_to_tensor(variable) for name, variable in self.inputs.items()})

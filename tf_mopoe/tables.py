@@ -32,7 +32,9 @@ def align(tables):
             raise ValueError(f"`tables[{name!r}]` must be a DataFrame or a Series. Received: {type(table).__name__}")
         if not table.index.is_unique:
             first = table.index[table.index.duplicated()][0]
-            raise ValueError(f"`tables[{name!r}]` must have an index without duplicates. Received: {first!r} twice or more")
+            raise ValueError(
+                f"`tables[{name!r}]` must have an index without duplicates. Received: {first!r} twice or more"
+            )
         index = table.index if index is None else index.append(table.index.difference(index, sort=False))
     inputs = {}
     for name, table in tables.items():

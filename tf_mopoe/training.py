@@ -120,6 +120,10 @@ class BoundModel(keras.Model):
 
     def train_step(self, data):
         inputs = unpack(data)
+        if not self.adapted:
+            raise ValueError(
+                "Call model.adapt(data) before the training: a normalization or a likelihood takes its units from the data"
+            )
         with tf.GradientTape() as tape:
             terms, q = self.terms_and_posterior(inputs, self.stream("training", self.step), training=True)
             loss = mean_loss(terms.loss)

@@ -63,9 +63,20 @@ class Moments:
         self.mean = self.mean + apart * count / np.maximum(total, 1)
         self.count, self.rows = total, self.rows + len(x)
 
+    def of_variables(self, numbers):
+        """The moments of some variables of the last axis, by their numbers."""
+        other = Moments()
+        other.rows = self.rows
+        other.count, other.mean, other.squares = (
+            np.broadcast_to(part, np.shape(self.mean))[..., numbers] for part in (self.count, self.mean, self.squares)
+        )
+        return other
+
     def mean_and_spread(self, shape):
         """float32 mean and standard deviation in a shape that E broadcasts from: [E], [1, .., C] or []."""
-        count, mean, squares = (np.broadcast_to(part, np.shape(self.mean)) for part in (self.count, self.mean, self.squares))
+        count, mean, squares = (
+            np.broadcast_to(part, np.shape(self.mean)) for part in (self.count, self.mean, self.squares)
+        )
         lead = (1,) * (np.ndim(mean) - len(shape)) + tuple(shape)
         axes = tuple(axis for axis, (size, wanted) in enumerate(zip(mean.shape, lead)) if size != wanted)
         total = count.sum(axis=axes, keepdims=True)

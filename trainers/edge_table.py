@@ -67,10 +67,14 @@ def rows_of(experiment, split):
 class OnDevice:
     """An encoder without private latent variables, by its .tflite file, as far as `MultimodalVAE.encode` uses one."""
 
-    private_dim, trainable_weights, losses = 0, (), ()
+    private_dim, cells, trainable_weights, losses = 0, False, (), ()
 
     def __init__(self, file, name):
         self.encode, self.name = runner(file), name
+
+    def network_input(self, x, stream=None):
+        """x: what a network reads of it is in the file."""
+        return x
 
     def posteriors(self, x, training=False):
         made = self.encode(**{self.name: np.asarray(x)})

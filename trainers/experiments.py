@@ -4,7 +4,7 @@ A new experiment is one more class with these members, and its name in `EXPERIME
 
     sources                     flags that say where its data is: the constructor's arguments
     defaults                    of the flags that it has its own of
-    private_dim                 of the encoders, for methods that are about private latent variables
+    private_dim                 for the methods that are about private latent variables
     load(split, seed, epoch)    -> `Rows` (or arrays by name), labels [N]
     model(latent_dim, private_dim, method=...)    -> `MultimodalVAE`, by a `tf_mopoe.methods.Method`
     train_classifiers(seed)     -> {name: Keras classifier} of the modalities that need a trained one
@@ -56,6 +56,9 @@ class Digits:
     drawers = {"image": plots.picture, "speech": plots.log_mel, "word": plots.word(digits.read_words)}
     readers = {"word": digits.nearest_digit}
     other_readers = {"word": functools.partial(digits.nearest_digit, expected=True)}  # see there
+    private_dim = 4
+    # Pictures and speech show their class best at the centre; a word needs an offset, which a draw decides.
+    private_temperature = {"image": 0.0, "speech": 0.0, "word": 1.0}
 
     def __init__(self, speech=None):
         """`speech`: path of real recordings to use instead of the synthetic ones."""
@@ -75,7 +78,8 @@ class Digits:
             "word": (digit_networks.word_encoder(), digit_networks.word_decoder(size), Categorical()),
         }
         weights = {"image": 2048 / 784, "speech": 1.0, "word": 2.0}
-        return assemble(networks, latent_dim, private_dim, reconstruction_weights=weights, **kwargs)
+        settings = {"reconstruction_weights": weights, "private_temperature": self.private_temperature}
+        return assemble(networks, latent_dim, private_dim, **settings | kwargs)
 
     def train_classifiers(self, seed=0):
         """Trained on the embedded training split, whatever `speech` is."""
@@ -103,6 +107,8 @@ class MnistSvhnText:
     drawers = {"text": plots.word(text.read_text)}
     readers = {"text": nearest_digit}
     other_readers = {"text": functools.partial(nearest_digit, expected=True)}
+    private_dim = 4
+    private_temperature = {"mnist": 0.0, "svhn": 0.0, "text": 1.0}  # as of the digits
 
     def __init__(self, data_dir):
         """`data_dir`: folder with (or for) MNIST and SVHN, see `datasets.mnist_svhn_text`."""
@@ -118,7 +124,8 @@ class MnistSvhnText:
             "svhn": (mst_networks.svhn_encoder(), mst_networks.svhn_decoder(size), Laplace(0.75)),
             "text": (mst_networks.text_encoder(), mst_networks.text_decoder(size), Categorical()),
         }
-        return assemble(networks, latent_dim, private_dim, reconstruction_weights="dimension", **kwargs)
+        settings = {"reconstruction_weights": "dimension", "private_temperature": self.private_temperature}
+        return assemble(networks, latent_dim, private_dim, **settings | kwargs)
 
     def train_classifiers(self, seed=0):
         rows, labels = self.load("train", seed=seed)
@@ -143,6 +150,7 @@ class PolyMNIST:
     private_dim = 32  # MMVAE+'s
     drawers, readers, other_readers = {}, {}, {}
     encoder_sizes, decoder_sizes = {}, {}  # the published ones
+    private_dim, private_temperature = 32, 0.5
 
     def __init__(self, data_dir, backgrounds=None):
         """`data_dir`: where MNIST is; `backgrounds`: pictures or their folder, see `datasets.polymnist`."""
@@ -163,7 +171,8 @@ class PolyMNIST:
             )
             for name in rows[:1]
         }
-        return assemble(networks, latent_dim, private_dim, reconstruction_weights="dimension", **kwargs)
+        settings = {"reconstruction_weights": "dimension", "private_temperature": self.private_temperature}
+        return assemble(networks, latent_dim, private_dim, **settings | kwargs)
 
     def train_classifiers(self, seed=0):
         rows, labels = self.load("train")
@@ -181,8 +190,10 @@ class SmallPolyMNIST(PolyMNIST):
     encoder_sizes, decoder_sizes = {"filters": 16, "hidden_units": 128}, {"filters": 16}
 
 
-def assemble(networks, latent_dim, private_dim, method, **kwargs):
+def assemble(networks, latent_dim, private_dim, method, private_temperature=1.0, **kwargs):
     """A `MultimodalVAE` of {name: (encoder network, decoder network, likelihood)} and a `tf_mopoe.methods.Method`."""
+    if private_dim:
+        kwargs["private_temperature"] = private_temperature
     return mopoe.MultimodalVAE(
         encoders={n: method.encoder(network, latent_dim, private_dim) for n, (network, _, _) in networks.items()},
         decoders={n: mopoe.Decoder(network, likelihood) for n, (_, network, likelihood) in networks.items()},

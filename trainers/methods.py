@@ -5,6 +5,8 @@ A new method is one more line here, if its objective or its layer is there (docs
 
 import dataclasses
 
+from keras.optimizers.schedules import PolynomialDecay as Decay
+
 from tf_mopoe import GaussianEncoder, LaplaceEncoder, MixtureOfProducts, methods
 from tf_mopoe import objectives as of
 
@@ -36,6 +38,8 @@ METHODS = {
     "mvae_joint": lambda beta: Combined("mvae", of.ELBO(beta)),  # the bound of all modalities alone
     "mmvae": lambda beta: Combined("mmvae", of.ELBO(beta, kl="mixture")),  # K = 1
     "mmvae_dreg": lambda beta: Combined("mmvae", dreg(beta)),
+    "mmvae_plus": methods.MMVAEPlus,
+    "cmvae": methods.CMVAE,
     "mmvae_laplace": lambda beta: Combined("mmvae", dreg(beta), LaplaceEncoder),  # with K = 10 and a fixed prior
     "mmvae_plus": methods.MMVAEPlus,
     "cmvae": methods.CMVAE,
@@ -43,5 +47,9 @@ METHODS = {
     "jmvae": methods.JMVAE,
     "telbo": methods.TELBO,
     "mvtcae": methods.MVTCAE,
+    "crmvae": methods.CRMVAE,
+    "jnf": methods.JNF,
+    "mmvm": lambda beta: methods.MMVM(beta, Decay(1.0, 5000, 0.0)),  # alpha, in the steps that these runs have
+    "mopoe_infonce": lambda beta: Combined("mopoe", of.InfoNCE(of.ELBO(beta), weight=10.0)),
     "conjunctive": lambda beta: Combined(MixtureOfProducts("full", "conjunctive"), of.ELBO(beta)),
 }

@@ -31,8 +31,8 @@ flags.DEFINE_integer("latent_dim", None, "Number of latent variables. Default: t
 flags.DEFINE_integer(
     "private_dim",
     None,
-    "Latent variables of each modality's own, besides the shared ones. Default: the data set's own number for a method that "
-    "is about them (such as mopoe_plus), else 0.",
+    "Latent variables of each modality's own, besides the shared ones. Default: 0, but the data set's own for a method "
+    "that is about them.",
     lower_bound=0,
 )
 flags.DEFINE_float("private_beta", None, "Weight of their KL. Default: beta.", lower_bound=0.0)
@@ -127,11 +127,9 @@ def resolved_flags(experiment):
     for name in experiment.defaults:
         if settings[name] is None:
             settings[name] = experiment.defaults[name]
-    usual = experiments.private_dim(experiment, settings["method"])
     if settings["private_dim"] is None:
-        settings["private_dim"] = usual
-    if usual and not settings["private_dim"]:
-        raise app.UsageError(f"--private_dim must be 1 or more with --method={settings['method']}. Received: 0")
+        needed = METHODS[settings["method"]](settings["beta"]).needs_private
+        settings["private_dim"] = experiment.private_dim if needed else 0
     if settings["private_beta"] is None:
         settings["private_beta"] = settings["beta"]
     return settings

@@ -61,7 +61,9 @@ def as_rows(name, value):
         ValueError: for what has no reading as numbers, with what to write instead.
     """
     if isinstance(value, tf.RaggedTensor):
-        raise wrong(name, "a ragged tensor", "pad its rows to one length, as value.to_tensor(), with a padding id for Tokens")
+        raise wrong(
+            name, "a ragged tensor", "pad its rows to one length, value.to_tensor(), with a padding id for Tokens"
+        )
     if isinstance(value, tf.SparseTensor) or hasattr(value, "tocsr"):
         return SparseRows(value), None
     if isinstance(value, dict | str | bytes) or value is None:
@@ -80,7 +82,9 @@ def as_rows(name, value):
 def checked(name, array):
     if array.dtype.kind not in KINDS:
         if array.dtype.kind in "OUS":
-            remedy = "encode classes as one-hot or integers (likelihoods.Table does it for DataFrames), tokens as integers"
+            remedy = (
+                "encode classes as one-hot or integers (likelihoods.Table does it for DataFrames), tokens as integers"
+            )
         else:
             remedy = "convert it to numbers"
         raise wrong(name, f"dtype {array.dtype}", remedy)

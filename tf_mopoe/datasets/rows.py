@@ -62,7 +62,7 @@ class Rows:
         rows = np.asarray(rows)
         if rows.dtype == bool:
             rows = np.flatnonzero(rows) if rows.shape == (self.num_rows,) else rows.astype(object)
-        if rows.ndim != 1 or rows.dtype.kind not in "iu" and rows.size:
+        if rows.ndim != 1 or (rows.dtype.kind not in "iu" and rows.size):
             raise IndexError(f"Rows are chosen by a slice or a list of numbers. Received: shape {rows.shape}")
         rows = rows.astype(np.int64)
         if rows.size and not (-self.num_rows <= rows.min() and rows.max() < self.num_rows):

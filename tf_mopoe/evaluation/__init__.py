@@ -1,5 +1,6 @@
 """Measures of a trained model: functions that return {name: value}."""
 
+from tf_mopoe.evaluation.bits import bits_per_dimension
 from tf_mopoe.evaluation.calibration import expert_calibration
 from tf_mopoe.evaluation.classifiers import read_label, train_classifier
 from tf_mopoe.evaluation.coherence import (
@@ -16,6 +17,7 @@ from tf_mopoe.evaluation.linear_probe import linear_accuracy
 from tf_mopoe.evaluation.log_likelihood import conditional_log_likelihoods, joint_log_likelihoods
 
 __all__ = [
+    "bits_per_dimension",
     "classifier_accuracy",
     "classifier_features",
     "conditional_coherence",

@@ -21,8 +21,8 @@ LOG_DISPERSION_BOUNDS = (-7.0, 9.0)
 class Count(Likelihood):
     """A likelihood of counts. The network gives the log of the mean, beside the log of each variable's mean in the data.
 
-    The latter is 0 until `MultimodalVAE.adapt`, which the first `fit` calls. A subclass has `density(log_mean, *raw)` of what
-    else the network gives.
+    The latter is 0 until `MultimodalVAE.adapt`, which the first `fit` calls. A subclass has `density(log_mean, *raw)`, raw
+    being what else the network gives.
     """
 
     def __init__(self, size_factor=None, **kwargs):
@@ -125,8 +125,7 @@ class NegativeBinomial(Count):
         super().__init__(size_factor, **kwargs)
         if dispersion not in ("learned", "predicted") and not (is_number(dispersion) and dispersion > 0):
             raise ValueError(
-                '`dispersion` must be "learned", "predicted" or a positive number. '
-                f"Received: dispersion={dispersion!r}"
+                f'`dispersion` must be "learned", "predicted" or a positive number. Received: dispersion={dispersion!r}'
             )
         self.dispersion = dispersion if isinstance(dispersion, str) else float(dispersion)
         self.num_parameters = 2 if self.dispersion == "predicted" else 1

@@ -107,9 +107,9 @@ class Likelihood(keras.layers.Layer):
 
 def sum_observed(distribution, x, observed, stand_in):
     """The log-probability of the observed cells of x, [B]. What the others hold has no effect, NaN included."""
-    if not isinstance(distribution, tfd.Independent):
+    if not hasattr(distribution, "reinterpreted_batch_ndims"):  # tfd.Independent, which is of several classes
         raise ValueError(
-            "Missing cells (has_<name> of the modality's shape) need a likelihood that is a tfd.Independent: mark whole rows. "
+            "Missing cells need a likelihood that is a tfd.Independent; without, whole rows may be missing. "
             f"Received: {type(distribution).__name__}"
         )
     log_probs = distribution.distribution.log_prob(tf.where(observed, x, tf.cast(stand_in, x.dtype)))  # [B, cells]
@@ -121,4 +121,3 @@ def sum_observed(distribution, x, observed, stand_in):
 def independent(distribution, rank):
     """A `tfd.Independent` over all axes but that of the rows, of a distribution whose batch shape has that rank."""
     return tfd.Independent(distribution, reinterpreted_batch_ndims=rank - 1)
-

@@ -145,9 +145,11 @@ def checked_scale(scale):
     if is_number(scale) and scale > 0:
         return float(scale)
     if isinstance(scale, list | tuple | np.ndarray):
-        array = np.asarray(scale)
+        try:
+            array = np.asarray(scale)
+        except ValueError:  # rows of several lengths
+            array = np.zeros([0])
         if array.size and array.dtype.kind in "fiu" and np.all(np.isfinite(array)) and np.all(array > 0):
             return array.astype(float).tolist()
     names = f'"{LEARNED}", "{PER_VARIABLE}" or "{PREDICTED}"'
     raise ValueError(f"`scale` must be a positive number, one per variable, or {names}. Received: scale={scale!r}")
-

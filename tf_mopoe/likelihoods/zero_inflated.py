@@ -42,7 +42,9 @@ class ZeroInflatedDistribution(tfd.Distribution):
 
     def _log_prob(self, x):
         counted = tf.math.log_sigmoid(-self.logits) + self.count.log_prob(x)
-        zero = tf.reduce_logsumexp(tf.stack([tf.math.log_sigmoid(self.logits) + tf.zeros_like(counted), counted]), axis=0)
+        zero = tf.reduce_logsumexp(
+            tf.stack([tf.math.log_sigmoid(self.logits) + tf.zeros_like(counted), counted]), axis=0
+        )
         return tf.where(tf.equal(x, 0.0), zero, counted)
 
     def _mean(self):

@@ -1,9 +1,10 @@
-"""InfoNCE between the experts' means, on top of another objective: what two modalities of a row say is alike."""
+"""A contrastive term between the experts' means, on top of another objective."""
+
+import itertools
 
 import keras
 import tensorflow as tf
 
-from tf_mopoe.checks import check_number
 from tf_mopoe.hyperparameters import check_hyperparameter
 from tf_mopoe.mixture import ABSENT
 from tf_mopoe.objectives.terms import Objective
@@ -11,26 +12,20 @@ from tf_mopoe.objectives.terms import Objective
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
 class InfoNCE(Objective):
-    """loss = L(X) + weight * 1 / (M - 1) * sum{ N(m, n) : m, n different modalities of the row }.
+    """loss = L + weight / (M - 1) * sum{ -log softmax( cos(mu[m], mu'[n]) / temperature ) : ordered pairs m, n }.
 
-        N(m, n) = -log( exp( cos(loc[m], loc[n]) / t ) / sum{ exp( cos(loc[m], loc'[n]) / t ) : rows } )
-
-    L is another objective's loss, loc[m] the mean of the expert of m, loc' that of each row of the batch. So the mean of one
-    modality is to be told, among those of all rows, from the mean of another: z[m] keeps what both modalities say. Only rows
-    that have both m and n enter, in the sum too; M counts what the row has, and a row with one modality has L alone.
-    References: van den Oord et al. 2018 (InfoNCE); Chen et al. 2020 (NT-Xent: cosine and temperature, there with the row's
-    own modality among the others too); as the cross-modal term of IDMVAE (ICLR 2026: on top of MMVAE+, weight 80,
-    temperature 1).
-
-    Under a `tf.distribute` strategy the other rows are those of the same replica.
+    L is another objective's loss. mu[m] is the mean of the expert q[m] of this row, mu'[n] runs over the batch's rows that
+    have n, and the softmax is taken at this row's own: rows are to be told apart by what their modalities share. Only rows
+    that have both m and n enter; M counts what a row has. Private latent variables play no part. Reference: the
+    cross-modal term of IDMVAE (ICLR 2026); van den Oord et al. 2018; Chen et al. 2020 (NT-Xent).
 
     Args:
         objective: L, such as `ELBO()`.
-        weight: of the term, a number, 0 or more. Default 1.0.
-        temperature: t, a positive number. Default 1.0.
+        weight: 0 or more; default 1.0. (IDMVAE: 80, with 128 rows in a batch.)
+        temperature: above 0; default 1.0, as in IDMVAE.
 
     Raises:
-        ValueError: for an objective that is none, or any other weight or temperature.
+        ValueError: for an objective that is none, or another weight or temperature.
     """
 
     def __init__(self, objective, weight=1.0, temperature=1.0):
@@ -38,9 +33,9 @@ class InfoNCE(Objective):
             raise ValueError(f"`objective` must be one of tf_mopoe.objectives. Received: objective={objective!r}")
         self.objective = objective
         self.weight = check_hyperparameter("weight", weight)
-        self.temperature = check_number("temperature", temperature)
-        if not self.temperature:
-            raise ValueError(f"`temperature` must be a positive number. Received: temperature={temperature!r}")
+        self.temperature = check_hyperparameter("temperature", temperature)
+        if isinstance(self.temperature, float) and not self.temperature:
+            raise ValueError("`temperature` must be above 0. Received: temperature=0.0")
 
     @property
     def extra_metrics(self):
@@ -51,19 +46,13 @@ class InfoNCE(Objective):
 
     def __call__(self, q, p, stream):
         terms = self.objective(q, p, stream)
-        directions = {name: tf.math.l2_normalize(q.expert(name).loc[:, 0], axis=-1) for name in q.batch.names}
-        total = tf.zeros_like(q.count)
-        for name, direction in directions.items():
-            for other, of_other in directions.items():
-                if other != name:
-                    both = q.available[name] & q.available[other]
-                    total += cross_entropy(direction, of_other, both, self.temperature)
+        means = {name: tf.math.l2_normalize(q.expert(name).loc[:, 0], axis=-1) for name in q.batch.names}
+        total = tf.zeros_like(terms.loss)
+        for one, other in itertools.permutations(q.batch.names, 2):
+            both = q.available[one] & q.available[other]
+            cosines = tf.matmul(means[one], means[other], transpose_b=True)  # [B, B]
+            logits = tf.where(both[None, :], cosines / self.temperature, ABSENT)
+            cross_entropy = tf.reduce_logsumexp(logits, axis=1) - tf.linalg.diag_part(logits)
+            total += tf.where(both, cross_entropy, 0.0)
         total /= tf.maximum(q.count - 1.0, 1.0)
         return terms._replace(loss=terms.loss + self.weight * total, extra=terms.extra | {"info_nce": total})
-
-
-def cross_entropy(direction, other, both, temperature):
-    """N(m, n) of unit vectors [B, D], in the rows `both`, bool [B], else 0: [B]."""
-    logits = tf.matmul(direction, other, transpose_b=True) / temperature  # [B, B']
-    among = tf.reduce_logsumexp(tf.where(both, logits, ABSENT), axis=-1)
-    return tf.where(both, among - tf.linalg.diag_part(logits), 0.0)

@@ -56,7 +56,11 @@ class JointEncoder(JointPosterior):
     def pool(self, experts, q=None):
         rows = tf.shape(experts.loc)[0]
         product = self.pooling.mixture(experts, tf.ones([1, len(experts.names)]), tf.ones([rows, 1]))
-        if q is None or set(experts.names) != set(self.modalities) or set(q.batch.network_inputs) != set(self.modalities):
+        if (
+            q is None
+            or set(experts.names) != set(self.modalities)
+            or set(q.batch.network_inputs) != set(self.modalities)
+        ):
             return product
 
         def network(x, _):
