@@ -1,26 +1,19 @@
 """The loops of `objective_reference`, for the rest of the family: each a row at a time, in float64, of what was drawn."""
 
-import numpy as np
+import objective_reference as loops
 
 
-def info_nce(batch, base, weight, temperature):
-    """`base`: [N], the loss of the objective below."""
-
-    def cosine(a, b):
-        return np.sum(a * b) / np.sqrt(np.sum(a * a) * np.sum(b * b))
-
-    def mean(name, row):
-        return batch.expert(name, row)[0]
+def dmvae(batch, z, beta):
+    """The bound of the product of all, and of each expert times the prior; each decodes all that the row has."""
+    of_all, *of_each = z
 
     def loss(row):
-        present, total = batch.present(row), 0.0
-        for name in present:
-            for other in present:
-                if other == name:
-                    continue
-                both = [r for r in range(batch.count) if {name, other} <= set(batch.present(r))]
-                scores = [np.exp(cosine(mean(name, row), mean(other, r)) / temperature) for r in both]
-                total -= np.log(np.exp(cosine(mean(name, row), mean(other, row)) / temperature) / sum(scores))
-        return base[row] + weight * total / max(len(present) - 1, 1)
+        present = batch.present(row)
+        total = batch.reconstruction(row, of_all[row]) + beta * loops.kl_to_prior(batch.product(present, row, True))
+        for name, own in zip(batch.names, of_each, strict=len(batch.names) > 1):
+            if name in present and len(present) > 1:
+                total += batch.reconstruction(row, own[row])
+                total += beta * loops.kl_to_prior(batch.product([name], row, True))
+        return total
 
     return batch.rows(loss)

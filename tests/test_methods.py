@@ -44,7 +44,7 @@ def test_it_learns_from_digits_with_missing_rows(name):
 
 def test_the_trainer_has_private_latents_for_the_methods_that_are_about_them():
     wanted = {name for name in METHODS if experiments.private_dim(experiments.Digits, name)}
-    assert wanted == {"mopoe_plus", "mopoe_plus_info_nce", "mmvae_plus", "cmvae"}
+    assert wanted == {"mopoe_plus", "mopoe_plus_infonce", "mmvae_plus", "cmvae", "dmvae"}
     assert wanted == {n for n in METHODS if METHODS[n](1.0).needs_private}
     assert {experiments.private_dim(experiment, "cmvae") for experiment in experiments.EXPERIMENTS.values()} == {4, 32}
 
@@ -59,7 +59,7 @@ def test_each_has_a_line_in_the_documents():
 
 PRESETS = methods.NAMES
 PARTS = {"joint_posterior": lambda: "mopoe", "objective": mopoe.objectives.ELBO}
-PARTS |= {"prior": mopoe.priors.Standard, "private_prior": mopoe.priors.Standard}
+PARTS |= {"private_source": lambda: "own", "prior": mopoe.priors.Standard, "private_prior": mopoe.priors.Standard}
 
 
 def tiny_model(preset, private_dim=None, **kwargs):
@@ -117,7 +117,12 @@ def test_a_presets_numbers_are_the_objectives():
     for name, preset in PRESETS.items():
         model = tiny_model(preset, method=preset(beta=0.25))
         assert model.objective.beta == 0.25, name
-    assert {name for name, preset in PRESETS.items() if preset.needs_private} == {"mmvae_plus", "cmvae", "mopoe_plus"}
+    assert {name for name, preset in PRESETS.items() if preset.needs_private} == {
+        "mmvae_plus",
+        "cmvae",
+        "mopoe_plus",
+        "dmvae",
+    }
     for classes in (methods.MoPoE, methods.MVAE, methods.MMVAE, methods.MMJSD, methods.MVTCAE, methods.JMVAE):
         assert methods.from_name(classes()) == classes()
     for classes in (methods.TELBO, methods.MMVAEPlus, methods.CMVAE, methods.MoPoEPlus, methods.GPoE):

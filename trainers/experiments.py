@@ -52,7 +52,6 @@ class Digits:
     makes = "small grey digits, log-mel pictures of synthetic speech and single words"
     # The word weighs twice as much as speech, not 256 times as "dimension" would have it: BUILD.md, "The digits' settings".
     defaults = DEFAULTS | {"epochs": 45, "batch_size": 128}
-    private_dim = 4
     drawers = {"image": plots.picture, "speech": plots.log_mel, "word": plots.word(digits.read_words)}
     readers = {"word": digits.nearest_digit}
     other_readers = {"word": functools.partial(digits.nearest_digit, expected=True)}  # see there
@@ -103,7 +102,6 @@ class MnistSvhnText:
     )
     makes = "small pictures of digits and single words"
     defaults = DEFAULTS
-    private_dim = 4
     drawers = {"text": plots.word(text.read_text)}
     readers = {"text": nearest_digit}
     other_readers = {"text": functools.partial(nearest_digit, expected=True)}
@@ -147,10 +145,9 @@ class PolyMNIST:
     )
     makes = "small coloured pictures of digits"
     defaults = DEFAULTS | {"latent_dim": 512, "learning_rate": 5e-4, "epochs": 300}
-    private_dim = 32  # MMVAE+'s
     drawers, readers, other_readers = {}, {}, {}
     encoder_sizes, decoder_sizes = {}, {}  # the published ones
-    private_dim, private_temperature = 32, 0.5
+    private_dim, private_temperature = 32, 0.5  # 32: MMVAE+'s
 
     def __init__(self, data_dir, backgrounds=None):
         """`data_dir`: where MNIST is; `backgrounds`: pictures or their folder, see `datasets.polymnist`."""

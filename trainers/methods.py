@@ -32,17 +32,16 @@ METHODS = {
     "mopoe_plus": methods.MoPoEPlus,
     "mopoe_dreg": lambda beta: Combined("mopoe", dreg(beta)),
     "mopoe_contrastive": lambda beta: Combined("mopoe", of.Contrastive(of.ELBO(beta))),
-    "mopoe_info_nce": lambda beta: methods.WithInfoNCE(methods.MoPoE(beta)),
-    "mopoe_plus_info_nce": lambda beta: methods.WithInfoNCE(methods.MoPoEPlus(beta)),
+    "mopoe_infonce": lambda beta: Combined("mopoe", of.InfoNCE(of.ELBO(beta), weight=10.0)),
+    "mopoe_plus_infonce": lambda beta: methods.WithInfoNCE(methods.MoPoEPlus(beta), weight=10.0),
     "mvae": lambda beta: methods.MVAE(beta, num_subsets=0),  # all and each alone
     "mvae_joint": lambda beta: Combined("mvae", of.ELBO(beta)),  # the bound of all modalities alone
     "mmvae": lambda beta: Combined("mmvae", of.ELBO(beta, kl="mixture")),  # K = 1
     "mmvae_dreg": lambda beta: Combined("mmvae", dreg(beta)),
     "mmvae_plus": methods.MMVAEPlus,
     "cmvae": methods.CMVAE,
+    "dmvae": methods.DMVAE,
     "mmvae_laplace": lambda beta: Combined("mmvae", dreg(beta), LaplaceEncoder),  # with K = 10 and a fixed prior
-    "mmvae_plus": methods.MMVAEPlus,
-    "cmvae": methods.CMVAE,
     "mmjsd": methods.MMJSD,
     "jmvae": methods.JMVAE,
     "telbo": methods.TELBO,
@@ -50,6 +49,5 @@ METHODS = {
     "crmvae": methods.CRMVAE,
     "jnf": methods.JNF,
     "mmvm": lambda beta: methods.MMVM(beta, Decay(1.0, 5000, 0.0)),  # alpha, in the steps that these runs have
-    "mopoe_infonce": lambda beta: Combined("mopoe", of.InfoNCE(of.ELBO(beta), weight=10.0)),
     "conjunctive": lambda beta: Combined(MixtureOfProducts("full", "conjunctive"), of.ELBO(beta)),
 }

@@ -2,6 +2,7 @@
 
 from tf_mopoe.objectives.contrastive import Contrastive
 from tf_mopoe.objectives.crmvae import CRMVAE
+from tf_mopoe.objectives.dmvae import DMVAE
 from tf_mopoe.objectives.elbo import ELBO
 from tf_mopoe.objectives.info_nce import InfoNCE
 from tf_mopoe.objectives.iwae import IWAE
@@ -16,6 +17,7 @@ from tf_mopoe.objectives.terms import LossTerms, Objective
 
 __all__ = [
     "CRMVAE",
+    "DMVAE",
     "ELBO",
     "IWAE",
     "JMVAE",

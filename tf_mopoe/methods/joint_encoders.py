@@ -1,0 +1,48 @@
+"""Methods with a network that reads several modalities at once."""
+
+import dataclasses
+
+import keras
+
+from tf_mopoe import objectives
+from tf_mopoe.methods.method import Method
+from tf_mopoe.networks import joint_encoder
+from tf_mopoe.posteriors.joint_encoder import JointEncoder
+
+
+@dataclasses.dataclass(frozen=True)
+class JMVAE(Method):
+    """JMVAE-kl: one encoder of all modalities teaches the single ones (Suzuki et al. 2016)."""
+
+    beta: object = 1.0
+    alpha: float = 0.1
+
+    def parts(self, encoders):
+        return {"joint_posterior": joint(encoders), "objective": objectives.JMVAE(self.alpha, self.beta)}
+
+
+@dataclasses.dataclass(frozen=True)
+class TELBO(Method):
+    """TELBO: a bound of all and one of each modality, with the decoders held (Vedantam et al., ICLR 2018)."""
+
+    beta: object = 1.0
+    unimodal_weight: float = 1.0
+
+    def parts(self, encoders):
+        return {"joint_posterior": joint(encoders), "objective": objectives.TELBO(self.beta, self.unimodal_weight)}
+
+
+@dataclasses.dataclass(frozen=True)
+class JNF(Method):
+    """JNF without flows: the single encoders learn the joint one's posterior (Senellart et al. 2023: PolyMNIST)."""
+
+    beta: object = 1.0
+
+    def parts(self, encoders):
+        return {"joint_posterior": joint(encoders), "objective": objectives.JNF(self.beta)}
+
+
+def joint(encoders):
+    """A `JointEncoder` over clones of the encoders' networks."""
+    networks = {name: keras.models.clone_model(encoder.network) for name, encoder in encoders.items()}
+    return JointEncoder(joint_encoder(networks), next(iter(encoders.values())).latent_dim)
