@@ -2,9 +2,15 @@
 
 import family_reference as family
 
+import tf_mopoe as mopoe
 from tf_mopoe import objectives
 
 # {case: (objective of beta, joint posterior of names, loss of a Batch, of the z that were drawn, beta and the loss found)}
 CASES = {
     "dmvae": (objectives.DMVAE, lambda names: "mvae", lambda batch, z, beta, _: family.dmvae(batch, z, beta)),
+    "code": (
+        lambda beta: objectives.CoDE(beta, entropy_weight=7.0),
+        lambda names: mopoe.MixtureOfProducts(pooling=mopoe.pooling.Correlated(0.4), learned_weights=True),
+        lambda batch, z, beta, _: family.code(batch, z, beta, 7.0, 0.4),
+    ),
 }

@@ -10,6 +10,7 @@ import small
 import tensorflow as tf
 from family_cases import CASES
 
+import tf_mopoe as mopoe
 from tf_mopoe import objectives
 
 SEED = tf.constant([3, 4])
@@ -158,3 +159,42 @@ def test_in_dmvae_each_modality_decodes_with_its_own_private_latents_whatever_z_
     bounds = np.where(several > 1, several + 1, several)  # each has the KL of all w of the row
     added = other.loss_terms(inputs, SEED).loss - terms.loss
     np.testing.assert_allclose(added, bounds * terms.private_kl, rtol=1e-4)
+
+
+def test_code_with_equal_weights_is_the_elbo_of_all_components():
+    """The mean over many draws of a component is what one pass over all of them has: KL exactly, the rest to the noise."""
+    layer = mopoe.MixtureOfProducts(prior_expert="none", learned_weights=True)
+    model = small.model(joint_posterior=layer, objective=objectives.CoDE(2.0))
+    inputs = small.with_missing(small.rows(5))
+    every = model.loss_terms(inputs, SEED)
+    np.testing.assert_allclose(every.extra["weights_entropy"], np.log(2.0 ** model.encode(inputs).count - 1), atol=1e-6)
+    model.objective = objectives.ELBO(2.0)
+    np.testing.assert_allclose(every.kl, model.loss_terms(inputs, SEED).kl, rtol=1e-5)
+    model.objective = objectives.CoDE(2.0)
+    all_draws = np.mean([model.loss_terms(inputs, tf.constant([n, 0])).loss for n in range(60)], axis=0)
+    model.objective = objectives.ELBO(2.0)
+    drawn = np.array([model.loss_terms(inputs, tf.constant([n, 0])).loss for n in range(300)])
+    error = drawn.std(axis=0) / np.sqrt(60)
+    assert np.all(np.abs(drawn.mean(axis=0) - all_draws) < 4.0 * error)
+
+
+def test_learned_weights_are_those_of_the_subsets_that_a_row_can_form():
+    layer = mopoe.MixtureOfProducts(learned_weights=True)
+    model = small.model(joint_posterior=layer)
+    layer.logits.assign(np.log([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]))  # image, word, sensor, and their pairs
+    inputs = small.rows(3)
+    np.testing.assert_allclose(model.encode(inputs).joint.weights[0], np.arange(1.0, 8.0) / 28.0, rtol=1e-5)
+    inputs |= {"has_word": np.array([True, False, False]), "has_image": np.array([True, True, False])}
+    weights = model.encode(inputs).joint.weights
+    np.testing.assert_allclose(weights[1], np.array([1.0, 0.0, 3.0, 0.0, 5.0, 0.0, 0.0]) / 9.0, rtol=1e-5)
+    np.testing.assert_allclose(weights[2], np.eye(7)[2])
+    some = model.encode({name: inputs[name] for name in ("word", "sensor")}).joint.weights  # 2, 3 and their pair's 6
+    np.testing.assert_allclose(some[0], np.array([2.0, 3.0, 6.0]) / 11.0, rtol=1e-5)
+    alone = mopoe.MixtureOfProducts(learned_weights=True)
+    experts = {name: model.encoders[name](inputs[name]) for name in small.SHAPES}
+    np.testing.assert_allclose(alone(experts).mean(), mopoe.MixtureOfProducts()(experts).mean(), rtol=1e-4, atol=1e-5)
+    assert alone.logits.shape == (7,)
+    with pytest.raises(ValueError, match="`learned_weights` must be False where the subsets are too many to be listed"):
+        small.model(joint_posterior=mopoe.MixtureOfProducts(max_components=6, learned_weights=True))
+    with pytest.raises(ValueError, match="objectives.CoDE needs `joint_posterior=MixtureOfProducts"):
+        small.model(joint_posterior=mopoe.MixtureOfProducts(max_components=6), objective=objectives.CoDE())

@@ -34,6 +34,7 @@ METHODS = {
     "mopoe_contrastive": lambda beta: Combined("mopoe", of.Contrastive(of.ELBO(beta))),
     "mopoe_infonce": lambda beta: Combined("mopoe", of.InfoNCE(of.ELBO(beta), weight=10.0)),
     "mopoe_plus_infonce": lambda beta: methods.WithInfoNCE(methods.MoPoEPlus(beta), weight=10.0),
+    "code": methods.CoDE,
     "mvae": lambda beta: methods.MVAE(beta, num_subsets=0),  # all and each alone
     "mvae_joint": lambda beta: Combined("mvae", of.ELBO(beta)),  # the bound of all modalities alone
     "mmvae": lambda beta: Combined("mmvae", of.ELBO(beta, kl="mixture")),  # K = 1

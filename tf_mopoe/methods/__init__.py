@@ -7,7 +7,7 @@ variables say so if there are none.
 
 from tf_mopoe.methods.joint_encoders import JMVAE, JNF, TELBO
 from tf_mopoe.methods.method import Method, WithInfoNCE
-from tf_mopoe.methods.mixtures import MMJSD, MMVAE, MMVM, MoPoE
+from tf_mopoe.methods.mixtures import MMJSD, MMVAE, MMVM, CoDE, MoPoE
 from tf_mopoe.methods.private import CMVAE, DMVAE, MMVAEPlus, MoPoEPlus
 from tf_mopoe.methods.products import CRMVAE, HELVAE, MVAE, MVTCAE, GPoE, MoHELVAE
 
@@ -24,6 +24,7 @@ __all__ = [
     "MVAE",
     "MVTCAE",
     "TELBO",
+    "CoDE",
     "GPoE",
     "MMVAEPlus",
     "Method",
@@ -36,6 +37,7 @@ __all__ = [
 
 NAMES = {
     "cmvae": CMVAE,
+    "code": CoDE,
     "crmvae": CRMVAE,
     "dmvae": DMVAE,
     "gpoe": GPoE,

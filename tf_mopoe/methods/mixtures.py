@@ -2,9 +2,10 @@
 
 import dataclasses
 
-from tf_mopoe import objectives, priors
+from tf_mopoe import objectives, pooling, priors
 from tf_mopoe.encoders import LaplaceEncoder
 from tf_mopoe.methods.method import Method
+from tf_mopoe.posteriors.mixture_of_products import MixtureOfProducts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,3 +54,15 @@ class MMVM(Method):
 
     def parts(self, encoders):
         return {"joint_posterior": "mmvae", "objective": objectives.MMVM(self.beta, self.alpha)}
+
+
+@dataclasses.dataclass(frozen=True)
+class CoDE(Method):
+    """CoDE-VAE: all subsets, pooled as experts with correlated errors, of learned weights (ICML 2025: PolyMNIST)."""
+
+    beta: object = 2.5
+    correlation: float = 0.5
+
+    def parts(self, encoders):
+        layer = MixtureOfProducts(pooling=pooling.Correlated(self.correlation), learned_weights=True)
+        return {"joint_posterior": layer, "objective": objectives.CoDE(self.beta)}

@@ -1,5 +1,6 @@
 """Bounds on log p(X), one a file. An objective is a pure function of distributions."""
 
+from tf_mopoe.objectives.code import CoDE
 from tf_mopoe.objectives.contrastive import Contrastive
 from tf_mopoe.objectives.crmvae import CRMVAE
 from tf_mopoe.objectives.dmvae import DMVAE
@@ -27,6 +28,7 @@ __all__ = [
     "MVAE",
     "MVTCAE",
     "TELBO",
+    "CoDE",
     "Contrastive",
     "InfoNCE",
     "LossTerms",

@@ -68,6 +68,8 @@ class JointPosterior(keras.layers.Layer):
         return self.family is Normal or len(names) == 1
 
     def __call__(self, experts, available=None, seed=None):
+        if self.modalities is None and isinstance(experts, dict):
+            self.bind(experts)  # before Keras builds the layer
         # Keras takes nothing but tensors as positional arguments.
         return super().__call__(experts=experts, available=available, seed=seed)
 
