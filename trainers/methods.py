@@ -48,6 +48,8 @@ METHODS = {
     "telbo": methods.TELBO,
     "mvtcae": methods.MVTCAE,
     "crmvae": methods.CRMVAE,
+    "masked": methods.Masked,
+    "masked_attention": lambda beta: methods.Masked(beta, "attention"),
     "jnf": methods.JNF,
     "mmvm": lambda beta: methods.MMVM(beta, Decay(1.0, 5000, 0.0)),  # alpha, in the steps that these runs have
     "conjunctive": lambda beta: Combined(MixtureOfProducts("full", "conjunctive"), of.ELBO(beta)),

@@ -5,7 +5,7 @@ its defaults come from; `private_dim` of the encoders is the user's choice, and 
 variables say so if there are none.
 """
 
-from tf_mopoe.methods.joint_encoders import JMVAE, JNF, TELBO
+from tf_mopoe.methods.joint_encoders import JMVAE, JNF, TELBO, Masked
 from tf_mopoe.methods.method import Method, WithInfoNCE
 from tf_mopoe.methods.mixtures import MMJSD, MMVAE, MMVM, CoDE, MoPoE
 from tf_mopoe.methods.private import CMVAE, DMVAE, MMVAEPlus, MoPoEPlus
@@ -27,6 +27,7 @@ __all__ = [
     "CoDE",
     "GPoE",
     "MMVAEPlus",
+    "Masked",
     "Method",
     "MoHELVAE",
     "MoPoE",
@@ -44,6 +45,7 @@ NAMES = {
     "helvae": HELVAE,
     "jmvae": JMVAE,
     "jnf": JNF,
+    "masked": Masked,
     "mmjsd": MMJSD,
     "mmvae": MMVAE,
     "mmvae_plus": MMVAEPlus,

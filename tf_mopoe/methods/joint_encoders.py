@@ -8,6 +8,7 @@ from tf_mopoe import objectives
 from tf_mopoe.methods.method import Method
 from tf_mopoe.networks import joint_encoder
 from tf_mopoe.posteriors.joint_encoder import JointEncoder
+from tf_mopoe.posteriors.set_encoder import SetEncoder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +41,17 @@ class JNF(Method):
 
     def parts(self, encoders):
         return {"joint_posterior": joint(encoders), "objective": objectives.JNF(self.beta)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Masked(Method):
+    """The masked bound with a permutation-invariant network of any set of modalities (Hirt et al., TMLR 2024)."""
+
+    beta: object = 1.0
+    aggregation: str = "sum"
+
+    def parts(self, encoders):
+        return {"joint_posterior": SetEncoder(self.aggregation), "objective": objectives.Masked(self.beta)}
 
 
 def joint(encoders):

@@ -9,6 +9,7 @@ from tf_mopoe.objectives.info_nce import InfoNCE
 from tf_mopoe.objectives.iwae import IWAE
 from tf_mopoe.objectives.jmvae import JMVAE
 from tf_mopoe.objectives.jnf import JNF
+from tf_mopoe.objectives.masked import Masked
 from tf_mopoe.objectives.mmjsd import MMJSD
 from tf_mopoe.objectives.mmvm import MMVM
 from tf_mopoe.objectives.mvae import MVAE
@@ -32,5 +33,6 @@ __all__ = [
     "Contrastive",
     "InfoNCE",
     "LossTerms",
+    "Masked",
     "Objective",
 ]

@@ -40,7 +40,8 @@ class TELBO(Objective):
         self.unimodal_weight = check_hyperparameter("unimodal_weight", unimodal_weight)
 
     def check(self, joint_posterior):
-        check_posterior(self, joint_posterior.reads_inputs, "JointEncoder(network, latent_dim)", joint_posterior)
+        suits = joint_posterior.reads_inputs and joint_posterior.is_one_gaussian
+        check_posterior(self, suits, "JointEncoder(network, latent_dim)", joint_posterior)
 
     def __call__(self, q, p, stream):
         beta = schedule_value(self.beta, q.step)

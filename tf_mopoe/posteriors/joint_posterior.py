@@ -16,6 +16,8 @@ class JointPosterior(keras.layers.Layer):
     """
 
     reads_inputs = False  # whether its distributions depend on more than the experts
+    is_one_gaussian = False  # whether the joint posterior is one Gaussian, and no mixture
+    experts_are_features = False  # whether the expert of a modality is not its posterior, which `pool` alone gives
 
     def __init__(self, **kwargs):
         super().__init__(**{"dtype": "float32", "autocast": False} | kwargs)

@@ -81,6 +81,10 @@ class MixtureOfProducts(JointPosterior):
         hand_down(self)
 
     @property
+    def is_one_gaussian(self):
+        return self.subsets == "full"
+
+    @property
     def prior_expert(self):
         """The product's rule for the prior; None for another pooling."""
         return getattr(self.pooling, "prior_expert", None)
