@@ -48,6 +48,7 @@ METHODS = {
     "telbo": methods.TELBO,
     "mvtcae": methods.MVTCAE,
     "crmvae": methods.CRMVAE,
+    "every_subset": methods.EverySubset,
     "masked": methods.Masked,
     "masked_attention": lambda beta: methods.Masked(beta, "attention"),
     "jnf": methods.JNF,

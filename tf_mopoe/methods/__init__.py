@@ -5,7 +5,7 @@ its defaults come from; `private_dim` of the encoders is the user's choice, and 
 variables say so if there are none.
 """
 
-from tf_mopoe.methods.joint_encoders import JMVAE, JNF, TELBO, Masked
+from tf_mopoe.methods.joint_encoders import JMVAE, JNF, TELBO, EverySubset, Masked
 from tf_mopoe.methods.method import Method, WithInfoNCE
 from tf_mopoe.methods.mixtures import MMJSD, MMVAE, MMVM, CoDE, MoPoE
 from tf_mopoe.methods.private import CMVAE, DMVAE, MMVAEPlus, MoPoEPlus
@@ -25,6 +25,7 @@ __all__ = [
     "MVTCAE",
     "TELBO",
     "CoDE",
+    "EverySubset",
     "GPoE",
     "MMVAEPlus",
     "Masked",
@@ -41,6 +42,7 @@ NAMES = {
     "code": CoDE,
     "crmvae": CRMVAE,
     "dmvae": DMVAE,
+    "every_subset": EverySubset,
     "gpoe": GPoE,
     "helvae": HELVAE,
     "jmvae": JMVAE,

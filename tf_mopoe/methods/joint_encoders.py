@@ -9,6 +9,8 @@ from tf_mopoe.methods.method import Method
 from tf_mopoe.networks import joint_encoder
 from tf_mopoe.posteriors.joint_encoder import JointEncoder
 from tf_mopoe.posteriors.set_encoder import SetEncoder
+from tf_mopoe.posteriors.subset_encoders import SubsetEncoders
+from tf_mopoe.subsets import subset_names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +56,24 @@ class Masked(Method):
         return {"joint_posterior": SetEncoder(self.aggregation), "objective": objectives.Masked(self.beta)}
 
 
+@dataclasses.dataclass(frozen=True)
+class EverySubset(Method):
+    """MoPoE's bound with an encoder network for every subset in place of products (Sutter et al., ICLR 2021)."""
+
+    beta: object = 2.5
+
+    def parts(self, encoders):
+        subsets = [subset for subset in subset_names("powerset", encoders) if len(subset) > 1]
+        networks = {subset: joint_encoder(clones(encoders, subset)) for subset in subsets}
+        layer = SubsetEncoders(networks, next(iter(encoders.values())).latent_dim)
+        return {"joint_posterior": layer, "objective": objectives.ELBO(self.beta)}
+
+
+def clones(encoders, names):
+    """Fresh networks of some encoders."""
+    return {name: keras.models.clone_model(encoders[name].network) for name in names}
+
+
 def joint(encoders):
     """A `JointEncoder` over clones of the encoders' networks."""
-    networks = {name: keras.models.clone_model(encoder.network) for name, encoder in encoders.items()}
-    return JointEncoder(joint_encoder(networks), next(iter(encoders.values())).latent_dim)
+    return JointEncoder(joint_encoder(clones(encoders, encoders)), next(iter(encoders.values())).latent_dim)
