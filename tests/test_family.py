@@ -200,3 +200,29 @@ def test_learned_weights_are_those_of_the_subsets_that_a_row_can_form():
         small.model(joint_posterior=mopoe.MixtureOfProducts(max_components=6, learned_weights=True))
     with pytest.raises(ValueError, match="objectives.CoDE needs `joint_posterior=MixtureOfProducts"):
         small.model(joint_posterior=mopoe.MixtureOfProducts(max_components=6), objective=objectives.CoDE())
+
+
+def test_telbo_has_a_weight_for_each_modality_alone(tmp_path):
+    """Each adds its own reconstruction, so many times more; equal ones are the one number."""
+    model = small.model(joint_posterior=small.joint_encoder(tuple(small.SHAPES)))
+    inputs = small.with_missing(small.rows(6))
+
+    def loss(weight):
+        model.objective = objectives.TELBO(unimodal_weight=weight)
+        return model.loss_terms(inputs, SEED).loss.numpy()
+
+    zero = dict.fromkeys(small.SHAPES, 0.0)
+    np.testing.assert_allclose(loss(dict.fromkeys(small.SHAPES, 2.0)), loss(2.0), rtol=1e-6)
+    added = [loss(zero | {name: weight}) - loss(0.0) for name, weight in (("word", 3.0), ("sensor", 5.0))]
+    np.testing.assert_allclose(loss({"image": 0.0, "word": 3.0, "sensor": 5.0}), loss(0.0) + sum(added), rtol=1e-5)
+    assert np.all(added[0][~inputs["has_word"]] == 0.0) and np.all(added[0][inputs["has_word"]] > 0.0)
+    model.objective = objectives.TELBO(unimodal_weight={"image": 1.0, "word": 10.0, "sensor": 50.0})
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.objective.unimodal_weight == {"image": 1.0, "word": 10.0, "sensor": 50.0}
+    with pytest.raises(
+        ValueError, match=r"`unimodal_weight` must be a number, or one for each of .*Received: \['word'\]"
+    ):
+        small.model(joint_posterior=small.joint_encoder(), objective=objectives.TELBO(unimodal_weight={"word": 1.0}))
+    with pytest.raises(ValueError, match="unimodal_weight\\['word'\\]` must be a number, 0 or more. Received"):
+        objectives.TELBO(unimodal_weight={"word": -1.0})

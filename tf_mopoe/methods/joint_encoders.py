@@ -29,7 +29,7 @@ class TELBO(Method):
     """TELBO: a bound of all and one of each modality, with the decoders held (Vedantam et al., ICLR 2018)."""
 
     beta: object = 1.0
-    unimodal_weight: float = 1.0
+    unimodal_weight: object = 1.0  # or {name: number}
 
     def parts(self, encoders):
         return {"joint_posterior": joint(encoders), "objective": objectives.TELBO(self.beta, self.unimodal_weight)}
