@@ -130,6 +130,22 @@ def test_a_presets_numbers_are_the_objectives():
     assert (methods.HELVAE.subsets, methods.MoHELVAE.subsets) == ("full", "powerset")
 
 
+def test_kurles_rules_by_name():
+    """Conjunctive: one component, the prior times what all encoders emit; disjunctive: each with the prior."""
+    inputs = tables.rows(6, 2)
+    models = {
+        rule: tiny_model(methods.Kurle, method=methods.Kurle(rule=rule)) for rule in ("conjunctive", "disjunctive")
+    }
+    q = {rule: model.encode(inputs) for rule, model in models.items()}
+    emitted = {name: q["disjunctive"].expert(name).scale[:, 0].numpy() ** -2.0 for name in tables.names(2)}
+    assert [q[rule].joint.num_components for rule in q] == [1, 2]
+    np.testing.assert_allclose(q["conjunctive"].joint.scale[:, 0] ** -2.0, 1.0 + sum(emitted.values()), rtol=1e-5)
+    for number, precision in enumerate(emitted.values()):
+        np.testing.assert_allclose(q["disjunctive"].joint.scale[:, number] ** -2.0, 1.0 + precision, rtol=1e-5)
+    with pytest.raises(ValueError, match="`rule` must be .*conjunctive.* or .*disjunctive.* Received: rule='both'"):
+        methods.Kurle(rule="both")
+
+
 def test_info_nce_goes_on_top_of_any_preset():
     method = methods.WithInfoNCE(methods.MMVAEPlus(beta=2.0), weight=5.0, temperature=0.5)
     assert method.needs_private and method.encoder is mopoe.LaplaceEncoder

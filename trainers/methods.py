@@ -7,7 +7,7 @@ import dataclasses
 
 from keras.optimizers.schedules import PolynomialDecay as Decay
 
-from tf_mopoe import GaussianEncoder, LaplaceEncoder, MixtureOfProducts, methods
+from tf_mopoe import GaussianEncoder, LaplaceEncoder, methods
 from tf_mopoe import objectives as of
 
 
@@ -53,5 +53,6 @@ METHODS = {
     "masked_attention": lambda beta: methods.Masked(beta, "attention"),
     "jnf": methods.JNF,
     "mmvm": lambda beta: methods.MMVM(beta, Decay(1.0, 5000, 0.0)),  # alpha, in the steps that these runs have
-    "conjunctive": lambda beta: Combined(MixtureOfProducts("full", "conjunctive"), of.ELBO(beta)),
+    "conjunctive": lambda beta: methods.Kurle(beta, "conjunctive"),
+    "disjunctive": lambda beta: methods.Kurle(beta, "disjunctive"),
 }

@@ -9,7 +9,7 @@ from tf_mopoe.methods.joint_encoders import JMVAE, JNF, TELBO, EverySubset, Mask
 from tf_mopoe.methods.method import Method, WithInfoNCE
 from tf_mopoe.methods.mixtures import MMJSD, MMVAE, MMVM, CoDE, MoPoE
 from tf_mopoe.methods.private import CMVAE, DMVAE, MMVAEPlus, MoPoEPlus
-from tf_mopoe.methods.products import CRMVAE, HELVAE, MVAE, MVTCAE, GPoE, MoHELVAE
+from tf_mopoe.methods.products import CRMVAE, HELVAE, MVAE, MVTCAE, GPoE, Kurle, MoHELVAE
 
 __all__ = [
     "CMVAE",
@@ -27,6 +27,7 @@ __all__ = [
     "CoDE",
     "EverySubset",
     "GPoE",
+    "Kurle",
     "MMVAEPlus",
     "Masked",
     "Method",
@@ -47,6 +48,7 @@ NAMES = {
     "helvae": HELVAE,
     "jmvae": JMVAE,
     "jnf": JNF,
+    "kurle": Kurle,
     "masked": Masked,
     "mmjsd": MMJSD,
     "mmvae": MMVAE,

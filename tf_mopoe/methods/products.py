@@ -3,6 +3,7 @@
 import dataclasses
 
 from tf_mopoe import objectives, pooling
+from tf_mopoe.checks import check_choice
 from tf_mopoe.methods.method import Method
 from tf_mopoe.posteriors.mixture_of_products import MixtureOfProducts
 
@@ -65,4 +66,27 @@ class GPoE(Method):
 
     def parts(self, encoders):
         layer = MixtureOfProducts("full", pooling=pooling.WeightedProduct())
+        return {"joint_posterior": layer, "objective": objectives.ELBO(self.beta)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Kurle(Method):
+    """Multi-source neural variational inference (Kurle, Guennemann, van der Smagt, AAAI 2019): experts that hold the prior.
+
+    `rule="conjunctive"`: sources that complete each other, p(z)^(1 - M) prod{ q[m] }; "disjunctive": alternatives, the
+    mixture of the q[m]. Each q[m] is the product of the prior and what its encoder emits. The objective is the plain bound;
+    the published training was not at hand.
+
+    Raises:
+        ValueError: for another rule.
+    """
+
+    beta: object = 1.0
+    rule: str = "conjunctive"
+
+    def __post_init__(self):
+        check_choice("rule", self.rule, ("conjunctive", "disjunctive"))
+
+    def parts(self, encoders):
+        layer = MixtureOfProducts({"conjunctive": "full", "disjunctive": "unimodal"}[self.rule], "conjunctive")
         return {"joint_posterior": layer, "objective": objectives.ELBO(self.beta)}
