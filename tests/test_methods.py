@@ -44,7 +44,7 @@ def test_it_learns_from_digits_with_missing_rows(name):
 
 def test_the_trainer_has_private_latents_for_the_methods_that_are_about_them():
     wanted = {name for name in METHODS if experiments.private_dim(experiments.Digits, name)}
-    assert wanted == {"mopoe_plus", "mopoe_plus_infonce", "mmvae_plus", "cmvae", "dmvae"}
+    assert wanted == {"mopoe_plus", "mopoe_plus_infonce", "mmvae_plus", "cmvae", "dmvae", "mfm"}
     assert wanted == {n for n in METHODS if METHODS[n](1.0).needs_private}
     assert {experiments.private_dim(experiment, "cmvae") for experiment in experiments.EXPERIMENTS.values()} == {4, 32}
 
@@ -122,6 +122,7 @@ def test_a_presets_numbers_are_the_objectives():
         "cmvae",
         "mopoe_plus",
         "dmvae",
+        "mfm",
     }
     for classes in (methods.MoPoE, methods.MVAE, methods.MMVAE, methods.MMJSD, methods.MVTCAE, methods.JMVAE):
         assert methods.from_name(classes()) == classes()

@@ -8,7 +8,7 @@ variables say so if there are none.
 from tf_mopoe.methods.joint_encoders import JMVAE, JNF, TELBO, EverySubset, Masked
 from tf_mopoe.methods.method import Method, WithInfoNCE
 from tf_mopoe.methods.mixtures import MMJSD, MMVAE, MMVM, CoDE, MoPoE
-from tf_mopoe.methods.private import CMVAE, DMVAE, MMVAEPlus, MoPoEPlus
+from tf_mopoe.methods.private import CMVAE, DMVAE, MFM, MMVAEPlus, MoPoEPlus
 from tf_mopoe.methods.products import CRMVAE, HELVAE, MVAE, MVTCAE, GPoE, Kurle, MoHELVAE
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "HELVAE",
     "JMVAE",
     "JNF",
+    "MFM",
     "MMJSD",
     "MMVAE",
     "MMVM",
@@ -50,6 +51,7 @@ NAMES = {
     "jnf": JNF,
     "kurle": Kurle,
     "masked": Masked,
+    "mfm": MFM,
     "mmjsd": MMJSD,
     "mmvae": MMVAE,
     "mmvae_plus": MMVAEPlus,

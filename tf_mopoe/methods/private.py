@@ -2,9 +2,10 @@
 
 import dataclasses
 
-from tf_mopoe import objectives, priors
+from tf_mopoe import objectives, pooling, priors
 from tf_mopoe.encoders import LaplaceEncoder
 from tf_mopoe.methods.method import Method
+from tf_mopoe.posteriors.mixture_of_products import MixtureOfProducts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,3 +61,35 @@ class DMVAE(Method):
 
     def parts(self, encoders):
         return {"joint_posterior": "mvae", "objective": objectives.DMVAE(self.beta), "private_source": "own"}
+
+
+@dataclasses.dataclass(frozen=True)
+class MFM(Method):
+    """The multimodal factorization model, approximately (Tsai, Liang, Zadeh, Morency, Salakhutdinov, ICLR 2019).
+
+    A shared discriminative factor z of all modalities but the label decodes everything, the label from it alone; each other
+    modality has a generative factor of its own besides, w. The label is a modality like others: it may be missing, in
+    training too, and is never read where there is anything else, so that `translate(..., to=label)` is a classifier.
+
+    What differs from the paper: KLs (a bound on log p) in place of the MMD of Wasserstein autoencoders; z by the product of
+    experts in place of one network of all modalities; what a row lacks is left out of that product, where the paper trains
+    surrogate networks. Give the label's encoder `private_dim=0`: with another its w is a narrow noise.
+
+    Args:
+        beta: weight of the KLs.
+        label: name of the label's modality. Default: the last one.
+
+    Raises:
+        ValueError: in the model, for a label that is no modality, or the only one.
+    """
+
+    beta: object = 1.0
+    label: str = None
+    needs_private = True
+
+    def parts(self, encoders):
+        label = list(encoders)[-1] if self.label is None else self.label
+        if label not in encoders or len(encoders) < 2:
+            raise ValueError(f"`label` must be one of several modalities, {list(encoders)}. Received: label={label!r}")
+        layer = MixtureOfProducts("full", pooling=pooling.Product("all", left_out=label))
+        return {"joint_posterior": layer, "objective": objectives.ELBO(self.beta)}

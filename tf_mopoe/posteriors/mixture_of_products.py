@@ -186,7 +186,7 @@ class MixtureOfProducts(JointPosterior):
         return subsets[0] in (names, ()) or all((name,) in subsets for name in names)
 
     def get_config(self):
-        product = isinstance(self.pooling, Product)
+        product = isinstance(self.pooling, Product) and not self.pooling.left_out
         return super().get_config() | {
             "subsets": self.subsets,
             "prior_expert": self.prior_expert if product else None,
