@@ -84,8 +84,9 @@ def test_a_preset_trains(name, by, tmp_path):
     before = [variable.numpy() for variable in model.trainable_variables]
     losses = model.fit(inputs, batch_size=8, verbose=0).history["loss"]  # three steps
     assert int(model.step) == 3 and np.isfinite(losses).all()
-    changed = [np.any(variable.numpy() != old) for variable, old in zip(model.trainable_variables, before)]
-    assert all(changed), [v.path for v, new in zip(model.trainable_variables, changed) if not new]
+    still = [v.path for v, old in zip(model.trainable_variables, before) if not np.any(v.numpy() != old)]
+    # Of the two modalities of "mfm" the first always decodes with its own private latents, the label never.
+    assert still == [] or (name == "mfm" and len(still) == 1 and "learned_scale" in still[0])
     assert np.isfinite(model.translate({"m0": inputs["m0"][:1] * 0.0}, to="m1", seed=0)).all()
     if by == "class":
         return
