@@ -24,6 +24,11 @@ REFUSED = {
     "TELBO of all subsets": (objectives.TELBO, lambda: "mopoe", "JointEncoder"),
     "TELBO of a product": (objectives.TELBO, lambda: "mvae", "JointEncoder"),
     "JMVAE of all subsets": (objectives.JMVAE, lambda: "mopoe", "JointEncoder"),
+    "TELBO of features": (objectives.TELBO, mopoe.SetEncoder, "JointEncoder"),
+    "JMVAE of features": (objectives.JMVAE, mopoe.SetEncoder, "JointEncoder"),
+    "JNF of features": (objectives.JNF, mopoe.SetEncoder, "JointEncoder"),
+    "Masked of a mixture": (objectives.Masked, lambda: "mopoe", "SetEncoder"),
+    "DMVAE of a product without prior": (objectives.DMVAE, lambda: "mvtcae", '"mvae"'),
     "JMVAE of single experts": (objectives.JMVAE, lambda: "mmvae", "JointEncoder"),
 }
 

@@ -14,6 +14,7 @@ class Tiny:
 
     sources = ()
     defaults = experiments.DEFAULTS | {"latent_dim": 4, "epochs": 2, "batch_size": 50}
+    private_dim = 2
     data = "made here"
     makes = "small arrays"
     drawers, other_readers = {}, {}

@@ -6,6 +6,8 @@ from tf_mopoe.encoders import GaussianEncoder, LaplaceEncoder
 from tf_mopoe.model import MultimodalVAE
 from tf_mopoe.posteriors.joint_encoder import JointEncoder
 from tf_mopoe.posteriors.mixture_of_products import MixtureOfProducts
+from tf_mopoe.posteriors.set_encoder import SetEncoder
+from tf_mopoe.posteriors.subset_encoders import SubsetEncoders
 
 __version__ = "0.1.0"
 __all__ = [
@@ -15,6 +17,8 @@ __all__ = [
     "LaplaceEncoder",
     "MixtureOfProducts",
     "MultimodalVAE",
+    "SetEncoder",
+    "SubsetEncoders",
     "datasets",
     "evaluation",
     "likelihoods",

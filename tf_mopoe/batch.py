@@ -38,7 +38,7 @@ class Batch(NamedTuple):
         return self._replace(x=x, available=available, network_inputs=network_inputs)
 
     def mask(self, flags):
-        """The same rows without the modalities whose flag, {name: bool []}, is False."""
+        """The same rows without the modalities whose flag, {name: bool [] or [B]}, is False."""
         available = {name: available & flags[name] for name, available in self.available.items()}
         return self._replace(available=available, complete=frozenset())
 

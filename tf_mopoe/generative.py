@@ -60,7 +60,7 @@ class Generative:
         return self.of(self.batch.select(names))
 
     def mask(self, flags):
-        """The same p, of the batch without the modalities whose flag, {name: bool []}, is False."""
+        """The same p, of the batch without the modalities whose flag, {name: bool [] or [B]}, is False."""
         return self.of(self.batch.mask(flags))
 
     def take_rows(self, index):

@@ -56,8 +56,8 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
             posterior, wherever a row has it; then w can carry what is shared, and coherence falls.
         private_temperature: of the spread of the private latent variables that `translate` and `generate` draw from their
             prior, from 0 (its mean: the most coherent) to 1 (default; the most varied); a number or {name: number}.
-        method: one of `tf_mopoe.methods`, or its name, such as "mopoe_plus": `joint_posterior`, `objective`, `prior` and
-            `private_prior` with published defaults; what it sets must not be given besides.
+        method: one of `tf_mopoe.methods`, or its name, such as "mopoe_plus": `joint_posterior`, `objective` and priors
+            with published defaults; what it sets must not be given besides.
 
     Raises:
         ValueError: if encoders and decoders do not fit each other, or an argument is not one of the above.
@@ -74,7 +74,7 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
         seed=None,
         prior=None,
         private_prior=None,
-        private_source="auxiliary",
+        private_source=None,
         private_temperature=1.0,
         method=None,
         **kwargs,
@@ -82,8 +82,9 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
         arguments.check_parts(encoders, decoders)
         if method is not None:
             given = {"joint_posterior": joint_posterior, "objective": objective, "prior": prior}
-            given = construction.with_method(method, encoders, given | {"private_prior": private_prior})
-            joint_posterior, objective, prior, private_prior = given.values()
+            given |= {"private_prior": private_prior, "private_source": private_source}
+            given = construction.with_method(method, encoders, given)
+            joint_posterior, objective, prior, private_prior, private_source = given.values()
         super().__init__(**{"autocast": False} | kwargs)
         self.modalities = tuple(encoders)
         # By name: weights go by their order, and have to fit a model that names the same modalities in another one.
@@ -104,8 +105,8 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
         self.mixture.build_for(reads, self.latent_dim)
         self.prior = construction.shared_prior(prior, self)
         self.private_priors = construction.private_priors(private_prior, self.private_dims, self.latent_dim)
-        self.auxiliary_priors = construction.auxiliary_priors(private_source, self.private_dims)
-        self.private_source = private_source
+        self.private_source = "auxiliary" if private_source is None else private_source
+        self.auxiliary_priors = construction.auxiliary_priors(self.private_source, self.private_dims)
         self.private_temperature = arguments.checked_temperature(private_temperature, self.private_dims)
         self.set_private_beta(private_beta)
         self.set_reconstruction_weights(reconstruction_weights)

@@ -26,6 +26,7 @@ from tf_mopoe.networks import digits as digit_networks
 from tf_mopoe.networks import mnist_svhn_text as mst_networks
 from tf_mopoe.networks import polymnist as polymnist_networks
 from trainers import commands
+from trainers.methods import METHODS
 
 # The flags that a data set may have its own default of.
 DEFAULTS = {
@@ -146,7 +147,7 @@ class PolyMNIST:
     defaults = DEFAULTS | {"latent_dim": 512, "learning_rate": 5e-4, "epochs": 300}
     drawers, readers, other_readers = {}, {}, {}
     encoder_sizes, decoder_sizes = {}, {}  # the published ones
-    private_dim, private_temperature = 32, 0.5
+    private_dim, private_temperature = 32, 0.5  # 32: MMVAE+'s
 
     def __init__(self, data_dir, backgrounds=None):
         """`data_dir`: where MNIST is; `backgrounds`: pictures or their folder, see `datasets.polymnist`."""
@@ -196,6 +197,11 @@ def assemble(networks, latent_dim, private_dim, method, private_temperature=1.0,
         method=method,
         **kwargs,
     )
+
+
+def private_dim(experiment, method):
+    """The private latent variables of each modality that a run has by default."""
+    return experiment.private_dim if METHODS[method](1.0).needs_private else 0
 
 
 def make(settings):

@@ -7,7 +7,7 @@ import dataclasses
 
 from keras.optimizers.schedules import PolynomialDecay as Decay
 
-from tf_mopoe import GaussianEncoder, LaplaceEncoder, MixtureOfProducts, methods
+from tf_mopoe import GaussianEncoder, LaplaceEncoder, methods
 from tf_mopoe import objectives as of
 
 
@@ -32,20 +32,28 @@ METHODS = {
     "mopoe_plus": methods.MoPoEPlus,
     "mopoe_dreg": lambda beta: Combined("mopoe", dreg(beta)),
     "mopoe_contrastive": lambda beta: Combined("mopoe", of.Contrastive(of.ELBO(beta))),
+    "mopoe_infonce": lambda beta: Combined("mopoe", of.InfoNCE(of.ELBO(beta), weight=10.0)),
+    "mopoe_plus_infonce": lambda beta: methods.WithInfoNCE(methods.MoPoEPlus(beta), weight=10.0),
+    "code": methods.CoDE,
     "mvae": lambda beta: methods.MVAE(beta, num_subsets=0),  # all and each alone
     "mvae_joint": lambda beta: Combined("mvae", of.ELBO(beta)),  # the bound of all modalities alone
     "mmvae": lambda beta: Combined("mmvae", of.ELBO(beta, kl="mixture")),  # K = 1
     "mmvae_dreg": lambda beta: Combined("mmvae", dreg(beta)),
     "mmvae_plus": methods.MMVAEPlus,
     "cmvae": methods.CMVAE,
+    "mfm": methods.MFM,  # the last modality, the word, is the label
+    "dmvae": methods.DMVAE,
     "mmvae_laplace": lambda beta: Combined("mmvae", dreg(beta), LaplaceEncoder),  # with K = 10 and a fixed prior
     "mmjsd": methods.MMJSD,
     "jmvae": methods.JMVAE,
     "telbo": methods.TELBO,
     "mvtcae": methods.MVTCAE,
     "crmvae": methods.CRMVAE,
+    "every_subset": methods.EverySubset,
+    "masked": methods.Masked,
+    "masked_attention": lambda beta: methods.Masked(beta, "attention"),
     "jnf": methods.JNF,
     "mmvm": lambda beta: methods.MMVM(beta, Decay(1.0, 5000, 0.0)),  # alpha, in the steps that these runs have
-    "mopoe_infonce": lambda beta: Combined("mopoe", of.InfoNCE(of.ELBO(beta), weight=10.0)),
-    "conjunctive": lambda beta: Combined(MixtureOfProducts("full", "conjunctive"), of.ELBO(beta)),
+    "conjunctive": lambda beta: methods.Kurle(beta, "conjunctive"),
+    "disjunctive": lambda beta: methods.Kurle(beta, "disjunctive"),
 }

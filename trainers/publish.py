@@ -29,7 +29,6 @@ flags.DEFINE_bool("weights", True, "The model, its classifiers and example rows 
 EXAMPLES = 4  # rows
 # The other flags that shape a run, with their defaults.
 PLAIN = {
-    "private_dim": 0,
     "seed": 0,
     "precision": "float32",
     "missing_rate": 0.0,
@@ -98,7 +97,8 @@ def card(out, experiment, settings, given, trained, metrics, table):
     command = ["python -m trainers.train", f"--dataset={settings['dataset']}", f"--method={settings['method']}"]
     defaults = experiment.defaults
     command += [f"--{name}={settings[name]}" for name in defaults if settings[name] != defaults[name]]
-    shaping = PLAIN | {"private_beta": settings["beta"]}
+    usual = {"private_dim": experiments.private_dim(experiment, settings["method"])}
+    shaping = usual | PLAIN | {"private_beta": settings["beta"]}
     command += [f"--{name}={settings[name]}" for name, plain in shaping.items() if settings.get(name, plain) != plain]
     command += [f"--{name}=..." for name in given]
     last = trained["train"]

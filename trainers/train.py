@@ -127,9 +127,11 @@ def resolved_flags(experiment):
     for name in experiment.defaults:
         if settings[name] is None:
             settings[name] = experiment.defaults[name]
+    usual = experiments.private_dim(experiment, settings["method"])
     if settings["private_dim"] is None:
-        needed = METHODS[settings["method"]](settings["beta"]).needs_private
-        settings["private_dim"] = experiment.private_dim if needed else 0
+        settings["private_dim"] = usual
+    if usual and not settings["private_dim"]:
+        raise app.UsageError(f"--private_dim must be 1 or more with --method={settings['method']}. Received: 0")
     if settings["private_beta"] is None:
         settings["private_beta"] = settings["beta"]
     return settings

@@ -3,6 +3,7 @@
 from tf_mopoe.evaluation.bits import bits_per_dimension
 from tf_mopoe.evaluation.calibration import expert_calibration
 from tf_mopoe.evaluation.classifiers import read_label, train_classifier
+from tf_mopoe.evaluation.clusters import cluster_assignments, prune_clusters
 from tf_mopoe.evaluation.coherence import (
     classifier_accuracy,
     conditional_coherence,
@@ -20,6 +21,7 @@ __all__ = [
     "bits_per_dimension",
     "classifier_accuracy",
     "classifier_features",
+    "cluster_assignments",
     "conditional_coherence",
     "conditional_log_likelihoods",
     "expert_calibration",
@@ -32,6 +34,7 @@ __all__ = [
     "latent_mixture",
     "linear_accuracy",
     "mean_by_number_given",
+    "prune_clusters",
     "read_label",
     "train_classifier",
 ]

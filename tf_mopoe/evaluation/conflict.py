@@ -33,6 +33,10 @@ def expert_conflict(model, inputs, batch_size=1000):
     """
     if model.family is not Normal:
         raise ValueError(f"`model` must have Gaussian experts. Received: {model.family.name} ones")
+    if model.mixture.experts_are_features:
+        raise ValueError(
+            "`model` must have experts that are posteriors. Received: features of a " + type(model.mixture).__name__
+        )
     if not isinstance(inputs, Rows):
         inputs = reading.read_arrays(inputs, model.specs)
     if not subset_latents.count_of(inputs):

@@ -44,7 +44,9 @@ def usable_rows(x, card, margin=0.1):
     return usable
 
 
-def fuse(experts, modalities, has=None, prior_expert="full", pooling="product", weights=None, correlation=None):
+def fuse(
+    experts, modalities, has=None, prior_expert="full", pooling="product", weights=None, correlation=None, left_out=()
+):
     """The subset posterior of what each row has: its experts, pooled, as of `MultimodalVAE.subset_posterior`.
 
     "product": precision = prior + sum{ 1 / scale[m]^2 : m };   loc = sum{ loc[m] / scale[m]^2 : m } / precision
@@ -62,6 +64,7 @@ def fuse(experts, modalities, has=None, prior_expert="full", pooling="product", 
         pooling: "product" (default), "weighted", "hellinger" or "correlated".
         weights: {name: [D]} of all modalities, 0 or more, for "weighted".
         correlation: a number from 0 to below 1, for "correlated".
+        left_out: names of modalities that are fused only in the rows that have nothing else, for a "product".
 
     Returns:
         loc, scale: float32 [B, D]. A row that has nothing: the prior, 0 and 1.
@@ -92,6 +95,9 @@ def fuse(experts, modalities, has=None, prior_expert="full", pooling="product", 
     loc, scale, members = stacked(experts, has)
     count = members.sum(axis=1)  # [B]
     if pooling == "product":
+        others = members & np.array([name not in left_out for name in experts])
+        members = np.where(others.any(axis=1, keepdims=True), others, members)
+        count = members.sum(axis=1)
         complete = (count == len(modalities)) & (len(modalities) > 1)
         power = {"full": complete, "none": count < 0}.get(prior_expert, count >= 0)
         loc, scale = product(loc, scale, members, power)

@@ -88,7 +88,7 @@ def representative_rows(model, quantization, representative):
 def card(model, name, quantization, rows):
     """What the .json says; of "fusion" None where the product of the experts is not the model's posterior."""
     layer = model.mixture
-    fuses = layer.family is Normal and not layer.reads_inputs
+    fuses = layer.family is Normal and not layer.reads_inputs and not layer.experts_are_features
     return {
         "modality": name,
         "signature": "encode",

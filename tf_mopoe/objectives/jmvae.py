@@ -37,7 +37,8 @@ class JMVAE(Objective):
         self.beta = check_beta(beta)
 
     def check(self, joint_posterior):
-        check_posterior(self, is_one_gaussian(joint_posterior), "JointEncoder(network, latent_dim)", joint_posterior)
+        suits = joint_posterior.is_one_gaussian and not joint_posterior.experts_are_features
+        check_posterior(self, suits, "JointEncoder(network, latent_dim)", joint_posterior)
 
     def __call__(self, q, p, stream):
         sample = q.joint.sample(stream)
@@ -48,8 +49,3 @@ class JMVAE(Objective):
         to_experts = kl_to_experts(q, q.joint)
         loss = terms.loss + schedule_value(self.alpha, q.step) * to_experts
         return terms._replace(loss=loss, extra={"kl_to_experts": to_experts})
-
-
-def is_one_gaussian(joint_posterior):
-    """Whether a layer's posterior has one component: a network, or the product of all."""
-    return joint_posterior.reads_inputs or joint_posterior.subsets == "full"

@@ -33,7 +33,7 @@ class JNF(Objective):
         self.alpha = check_beta(alpha, "alpha")
 
     def check(self, joint_posterior):
-        suits = getattr(joint_posterior, "reads_inputs", False)
+        suits = joint_posterior.reads_inputs and joint_posterior.is_one_gaussian
         check_posterior(self, suits, "JointEncoder(network, latent_dim)", joint_posterior)
 
     def __call__(self, q, p, stream):

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from tf_mopoe.checks import check_number
 from tf_mopoe.hyperparameters import check_hyperparameter
 from tf_mopoe.objectives.terms import (
     Objective,
@@ -27,20 +28,31 @@ class TELBO(Objective):
     Args:
         beta: weight of each KL: a number, 0 or more, or a schedule of the step. Default 1.0.
         unimodal_weight: of the reconstruction in ELBO(x[m]; q[m]), on top of the modality's own weight (lambda of the
-            paper). Default 1.0.
+            paper): one number, which may be assigned in training, or {name: number} for all modalities. Default 1.0.
 
     Raises:
-        ValueError: for any other value; in the model, for a joint posterior that is no `JointEncoder`.
+        ValueError: for any other value; in the model, for a joint posterior that is no `JointEncoder`, or weights of other
+            modalities.
     """
 
     extra_metrics = ("all_bounds",)
 
     def __init__(self, beta=1.0, unimodal_weight=1.0):
         self.beta = check_beta(beta)
-        self.unimodal_weight = check_hyperparameter("unimodal_weight", unimodal_weight)
+        if isinstance(unimodal_weight, dict):
+            self.unimodal_weight = {n: check_number(f"unimodal_weight[{n!r}]", x) for n, x in unimodal_weight.items()}
+        else:
+            self.unimodal_weight = check_hyperparameter("unimodal_weight", unimodal_weight)
 
     def check(self, joint_posterior):
-        check_posterior(self, joint_posterior.reads_inputs, "JointEncoder(network, latent_dim)", joint_posterior)
+        suits = joint_posterior.reads_inputs and joint_posterior.is_one_gaussian
+        check_posterior(self, suits, "JointEncoder(network, latent_dim)", joint_posterior)
+
+        names, weight = set(joint_posterior.modalities), self.unimodal_weight
+        if isinstance(weight, dict) and set(weight) != names:
+            raise ValueError(
+                f"`unimodal_weight` must be a number, or one for each of {sorted(names)}. Received: {sorted(weight)}"
+            )
 
     def __call__(self, q, p, stream):
         beta = schedule_value(self.beta, q.step)
@@ -48,7 +60,9 @@ class TELBO(Objective):
         loss = terms.loss
         for name in q.batch.names:
             own = self.bound(q, p.select((name,)), q.expert(name), stream.child(name), beta, frozen=True)
-            more = (self.unimodal_weight - 1.0) * p.weights[name] * own.reconstruction[name]
+            weight = self.unimodal_weight
+            weight = weight[name] if isinstance(weight, dict) else weight
+            more = (weight - 1.0) * p.weights[name] * own.reconstruction[name]
             loss += tf.where(q.available[name], own.loss + more, 0.0)
         return terms._replace(loss=loss, extra={"all_bounds": -loss})
 

@@ -6,6 +6,7 @@ import tensorflow as tf
 from tf_mopoe import gaussian
 from tf_mopoe.mixture import Products
 from tf_mopoe.pooling.pooling import Pooling
+from tf_mopoe.subsets import as_subset
 
 PRIOR_RULES = ("full", "all", "none", "conjunctive")
 
@@ -23,9 +24,14 @@ class Product(Pooling):
             there are two or more), "all" or "none". "conjunctive" (Kurle et al. 2019: p(z)^(1 - n) times the product of n
             experts that each hold the prior) is "all", read in another way: what an encoder emits is its likelihood, and
             the expert that of Kurle et al. is its product with the prior.
+        left_out: names of modalities whose experts join only where a row has nothing else, such as a label that is to be
+            predicted (`methods.MFM`). Default: none.
+
+    Raises:
+        ValueError: for another rule, or names that are no modalities.
     """
 
-    def __init__(self, prior_expert="full", **kwargs):
+    def __init__(self, prior_expert="full", left_out=(), **kwargs):
         super().__init__(**kwargs)
         if prior_expert not in PRIOR_RULES:
             raise ValueError(
@@ -33,12 +39,29 @@ class Product(Pooling):
                 f"Received: prior_expert={prior_expert!r}"
             )
         self.prior_expert = prior_expert
+        self.left_out = as_subset(left_out)
+
+    def build_for(self, modalities, latent_dim):
+        if not set(self.left_out) < set(modalities):
+            raise ValueError(
+                f"`left_out` must be some of the modalities {list(modalities)}, not all. Received: {list(self.left_out)}"
+            )
+        super().build_for(modalities, latent_dim)
 
     def mixture(self, experts, membership, weights):
+        if self.left_out:
+            experts, membership = self.leave_out(experts, membership)
         precision, weighted = gaussian.natural_parameters(experts.loc, experts.scale, experts.available)
         power = self.prior_power(membership, experts.available)
         prior = gaussian.prior_power_or_one(power, membership, experts.available)
         return Products(weights, precision, weighted, membership, prior, experts.names)
+
+    def leave_out(self, experts, membership):
+        """Experts without those left out in the rows that have others, and the membership of these rows, [B, S, M]."""
+        others = experts.available & tf.constant([name not in self.left_out for name in experts.names])
+        available = tf.where(tf.reduce_any(others, axis=1, keepdims=True), others, experts.available)
+        membership = membership * tf.cast(available, tf.float32)[:, None]
+        return experts._replace(available=available), membership
 
     def prior_power(self, membership, available):
         """The power of the prior in each product, [S] or [B, S], by the rule."""
@@ -53,7 +76,8 @@ class Product(Pooling):
         return full * tf.cast(tf.reduce_all(available, axis=1), tf.float32)[:, None]  # [B, S]
 
     def fusion(self):
-        return {"pooling": "product", "prior_expert": self.prior_expert}
+        rule = {"pooling": "product", "prior_expert": self.prior_expert}
+        return rule | ({"left_out": list(self.left_out)} if self.left_out else {})
 
     def get_config(self):
-        return super().get_config() | {"prior_expert": self.prior_expert}
+        return super().get_config() | {"prior_expert": self.prior_expert, "left_out": list(self.left_out)}

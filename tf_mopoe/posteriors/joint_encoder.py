@@ -24,6 +24,7 @@ class JointEncoder(JointPosterior):
     """
 
     reads_inputs = True
+    is_one_gaussian = True
 
     def __init__(self, network, latent_dim, modalities=None, **kwargs):
         super().__init__(**kwargs)

@@ -16,6 +16,8 @@ class JointPosterior(keras.layers.Layer):
     """
 
     reads_inputs = False  # whether its distributions depend on more than the experts
+    is_one_gaussian = False  # whether the joint posterior is one Gaussian, and no mixture
+    experts_are_features = False  # whether the expert of a modality is not its posterior, which `pool` alone gives
 
     def __init__(self, **kwargs):
         super().__init__(**{"dtype": "float32", "autocast": False} | kwargs)
@@ -68,6 +70,8 @@ class JointPosterior(keras.layers.Layer):
         return self.family is Normal or len(names) == 1
 
     def __call__(self, experts, available=None, seed=None):
+        if self.modalities is None and isinstance(experts, dict):
+            self.bind(experts)  # before Keras builds the layer
         # Keras takes nothing but tensors as positional arguments.
         return super().__call__(experts=experts, available=available, seed=seed)
 

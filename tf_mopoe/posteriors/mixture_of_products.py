@@ -9,7 +9,7 @@ from tf_mopoe.checks import check_count
 from tf_mopoe.experts import masked
 from tf_mopoe.families import Normal
 from tf_mopoe.freezing import hand_down
-from tf_mopoe.mixture import Mixture
+from tf_mopoe.mixture import ABSENT, Mixture
 from tf_mopoe.pooling.pooling import Pooling
 from tf_mopoe.pooling.product import Product
 from tf_mopoe.posteriors.joint_posterior import JointPosterior
@@ -38,6 +38,8 @@ class MixtureOfProducts(JointPosterior):
         modalities: names of all modalities, in order. Default: those of the model, or of the first call.
         pooling: how a subset's experts become one Gaussian, of `tf_mopoe.pooling`, in place of the product and its
             `prior_expert`. Default: `pooling.Product(prior_expert)`.
+        learned_weights: whether the weights of the subsets are learned, softmax(logits) over those that a row can form
+            (`objectives.CoDE` trains them; `ELBO`, which draws a component, does not). Default: False, they are equal.
 
     Call:
         experts: {name: tfd.MultivariateNormalDiag [B] x [D]} of some or all of the modalities. With "unimodal" and no
@@ -47,7 +49,8 @@ class MixtureOfProducts(JointPosterior):
         Returns a `tfd.Mixture`, batch shape [B], event shape [D], over the subsets of the modalities in `experts`.
 
     Raises:
-        ValueError: for an unknown family, prior rule or modality, or products of experts that have none.
+        ValueError: for an unknown family, prior rule or modality, products of experts that have none, or learned weights of
+            subsets that are drawn.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class MixtureOfProducts(JointPosterior):
         num_components=64,
         modalities=None,
         pooling=None,
+        learned_weights=False,
         **kwargs,
     ):
         if pooling is not None and (prior_expert is not None or not isinstance(pooling, Pooling)):
@@ -72,8 +76,13 @@ class MixtureOfProducts(JointPosterior):
         self.pooling = Product(prior_expert or "full") if pooling is None else pooling
         self.max_components = check_count("max_components", max_components)
         self.num_components = check_count("num_components", num_components)
+        self.learned_weights, self.logits = bool(learned_weights), None
         self.bind(modalities)
         hand_down(self)
+
+    @property
+    def is_one_gaussian(self):
+        return self.subsets == "full"
 
     @property
     def prior_expert(self):
@@ -90,10 +99,22 @@ class MixtureOfProducts(JointPosterior):
                 f'`prior_expert="none"`. Received: subsets={self.subsets!r}, prior_expert={self.prior_expert!r}'
             )
 
+        if self.learned_weights and self.draws(modalities):
+            raise ValueError(
+                "`learned_weights` must be False where the subsets are too many to be listed. Received: "
+                f"learned_weights=True, {len(modalities)} modalities, max_components={self.max_components}"
+            )
+
     def build_for(self, event_shapes, latent_dim):
         if not self.pooling.built:
             self.pooling.build_for(self.modalities, latent_dim)
         self.build()
+
+    def build(self, input_shape=None):
+        if self.learned_weights and self.logits is None:
+            count = len(self.available_subsets(self.modalities))
+            self.logits = self.add_weight(name="logits", shape=(count,), initializer="zeros")
+        super().build(input_shape)
 
     def joint(self, experts, q=None):
         names = experts.names
@@ -104,6 +125,7 @@ class MixtureOfProducts(JointPosterior):
         subsets = self.available_subsets(names)
         membership = tf.constant(families_of_subsets.membership_matrix(subsets, names))
         weights, is_available = families_of_subsets.component_weights(membership, experts.available)
+        weights = self.learned(weights, subsets)
         if experts.family is not Normal:
             return Mixture(weights, *masked(experts), experts.family, names, membership)
         if not self.has_singletons(subsets, names):
@@ -111,6 +133,18 @@ class MixtureOfProducts(JointPosterior):
             rest = (~is_available)[:, None, None] & (tf.range(len(subsets)) == 0)[:, None]  # [B, S, 1]
             membership = tf.where(rest, 1.0, membership)
         return self.pooled(experts, membership, weights)
+
+    def learned(self, weights, subsets):
+        """The weights [B, S], equal over the subsets that a row can form, or, if they are learned, those."""
+        everything = self.available_subsets(self.modalities)
+        if not self.learned_weights or not set(subsets) <= set(
+            everything
+        ):  # all that is given, which is not in the list
+            return weights
+        logits = tf.convert_to_tensor(self.logits)
+        if subsets != everything:
+            logits = tf.stack([logits[everything.index(subset)] for subset in subsets])
+        return tf.nn.softmax(tf.where(weights > 0.0, logits, ABSENT))
 
     def pool(self, experts, q=None):
         if experts.family is not Normal:
@@ -152,13 +186,14 @@ class MixtureOfProducts(JointPosterior):
         return subsets[0] in (names, ()) or all((name,) in subsets for name in names)
 
     def get_config(self):
-        product = isinstance(self.pooling, Product)
+        product = isinstance(self.pooling, Product) and not self.pooling.left_out
         return super().get_config() | {
             "subsets": self.subsets,
             "prior_expert": self.prior_expert if product else None,
             "max_components": self.max_components,
             "num_components": self.num_components,
             "pooling": None if product else keras.saving.serialize_keras_object(self.pooling),
+            "learned_weights": self.learned_weights,
         }
 
     @classmethod

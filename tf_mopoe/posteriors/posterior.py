@@ -69,7 +69,7 @@ class Posterior:
         return self.replace(self.batch.select(names), *part)
 
     def mask(self, flags):
-        """The posterior of the same rows without the modalities whose flag, {name: bool []}, is False."""
+        """The posterior of the same rows without the modalities whose flag, {name: bool [] or [B]}, is False."""
         return self.replace(self.batch.mask(flags), self.experts, self.private)
 
     def take_rows(self, index):
