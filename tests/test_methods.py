@@ -79,7 +79,8 @@ def tiny_model(preset, private_dim=None, **kwargs):
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_trains(name, by, tmp_path):
     model = tiny_model(PRESETS[name], method=name if by == "name" else PRESETS[name]())
-    model.compile(keras.optimizers.Adam(1e-2), run_eagerly=by == "class")
+    # A traced step of each objective is in test_objectives.py; here one of all of them.
+    model.compile(keras.optimizers.Adam(1e-2), run_eagerly=(by, name) != ("name", "mopoe_plus"))
     inputs = small.with_missing(tables.rows(24, 2), rate=0.3)
     before = [variable.numpy() for variable in model.trainable_variables]
     losses = model.fit(inputs, batch_size=8, verbose=0).history["loss"]  # three steps

@@ -23,6 +23,7 @@ from trainers import commands, hospital
 FLAGS = flags.FLAGS
 INTERVAL = 0.05, 0.95
 DRAWS = 200
+WIDE = 50  # columns, from which on a decoder is linear: few rows say little of many weights
 # Where cells are missing and the tables mostly there, the product; where whole tables are missing, all subsets.
 DEFAULTS = {
     "cells": {"joint_posterior": "mvtcae", "latent_dim": 20, "epochs": 400},
@@ -166,7 +167,8 @@ def trained(data, seed, joint_posterior, latent_dim, epochs):
         likelihood, normalization = data.kinds[name]
         network = encode(2 * x.shape[1], units)
         encoders[name] = mopoe.GaussianEncoder(network, latent_dim, normalization=normalization, cells=True)
-        network = keras.Sequential([keras.layers.Dense(*units, "relu")])
+        linear = x.shape[1] > WIDE
+        network = keras.Sequential([keras.layers.Identity() if linear else keras.layers.Dense(*units, "relu")])
         decoders[name] = mopoe.Decoder(network, likelihood, event_shape=x.shape[1])
     steps = epochs * -(-len(x) // FLAGS.batch_size)
     beta = keras.optimizers.schedules.PolynomialDecay(0.0, int(0.4 * steps), 1.0)
