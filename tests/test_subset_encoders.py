@@ -137,3 +137,11 @@ def test_what_it_refuses():
         small.model(joint_posterior=layer(latent_dim=3))
     with pytest.raises(ValueError, match="objectives.TELBO needs `joint_posterior=JointEncoder"):
         small.model(joint_posterior=layer(), objective=mopoe.objectives.TELBO())
+
+
+def test_the_preset_has_a_network_of_its_own_for_each_subset():
+    encoders = {n: mopoe.GaussianEncoder(mopoe.networks.mlp_encoder(small.SHAPES[n], (5,)), 4) for n in NAMES}
+    joint = mopoe.methods.EverySubset().arguments(encoders)["joint_posterior"]
+    assert set(joint.subsets_read) == {s for s in reference.powerset(NAMES) if len(s) > 1}
+    networks = [encoder.network for encoder in joint.encoders]
+    assert len({id(layer) for network in networks for layer in network.layers}) == sum(len(n.layers) for n in networks)
