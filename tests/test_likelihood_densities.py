@@ -201,14 +201,14 @@ def test_networks_that_give_anything_have_a_finite_density_and_gradient(case, si
 def test_a_decoder_with_it_comes_back_from_its_file(case, tmp_path):
     likelihood, _, x, _ = built(case)
     moments = Moments()
-    if likelihood.moments_of(x) is not None:
+    if likelihood.adapt_input(x) is not None:
         moments.add(x)
         likelihood.adapt(moments)
     decoder = mopoe.Decoder(keras.Sequential([keras.layers.Dense(5)]), CASES[case][0](), event_shape=E)
     model = keras.Sequential([keras.Input((2,)), decoder.network])  # builds the network
     assert model.built
     decoder.build((None, 2))
-    if likelihood.moments_of(x) is not None:
+    if likelihood.adapt_input(x) is not None:
         decoder.likelihood.adapt(moments)
     wrapped = mopoe.MultimodalVAE({"x": mopoe.GaussianEncoder(mopoe.networks.mlp_encoder(E), 2)}, {"x": decoder})
     wrapped.save(tmp_path / "m.keras")

@@ -42,7 +42,7 @@ def holed():
 
 def adapted(table):
     moments = Moments()
-    moments.add(table.moments_of(table.encode(FRAME).to_numpy()))
+    moments.add(table.adapt_input(table.encode(FRAME).to_numpy()))
     table.build((None, *table.output_shape((13,))))
     assert not table.adapted
     table.adapt(moments)

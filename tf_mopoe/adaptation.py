@@ -22,7 +22,7 @@ class Adapting:
         parts = [(name, self.encoders[name]) for name in self.modalities]
         parts += [(name, self.decoders[name].likelihood) for name in self.modalities]
         zeros = {name: np.zeros((1, *self.event_shapes[name]), np.float32) for name in self.modalities}
-        return [(name, part) for name, part in parts if part.moments_of(zeros[name]) is not None]
+        return [(name, part) for name, part in parts if part.adapt_input(zeros[name]) is not None]
 
     @property
     def adapted(self):
@@ -66,7 +66,7 @@ class Adapting:
             x = x[has]
         elif has is not None:
             x = np.where(has, x, np.nan)
-        return np.asarray(part.moments_of(x)), ~np.isnan(x)
+        return np.asarray(part.adapt_input(x)), ~np.isnan(x)
 
     def adapt_once(self, inputs):
         """Call `adapt` if something is to be taken and was not; and warn of scales that are far from the data's."""

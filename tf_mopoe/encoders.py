@@ -127,7 +127,7 @@ class GaussianEncoder(keras.layers.Layer):
             x = TARGET_TOTAL * tf.math.divide_no_nan(x, total)
         return x if self.normalization == "standard" else tf.math.log1p(tf.maximum(x, 0.0))
 
-    def moments_of(self, x):
+    def adapt_input(self, x):
         """What `adapt` gets the `Moments` of: NumPy [N, E], NaN where missing -> [N, E]; None: it needs none."""
         if self.units is None:
             return None

@@ -26,7 +26,7 @@ DRAWS = 200
 WIDE = 50  # columns, from which on a decoder is linear: few rows say little of many weights
 # Where cells are missing and the tables mostly there, the product; where whole tables are missing, all subsets.
 DEFAULTS = {
-    "cells": {"joint_posterior": "mvtcae", "latent_dim": 20, "epochs": 400},
+    "cells": {"joint_posterior": "mvtcae", "latent_dim": 20, "epochs": 300},
     "hospital": {"joint_posterior": "mopoe", "latent_dim": 8, "epochs": 100},
 }
 Normal = mopoe.likelihoods.Normal
@@ -245,6 +245,6 @@ if __name__ == "__main__":
     flags.DEFINE_integer("hidden_units", 64, "Of the one hidden layer of each network.", lower_bound=1)
     flags.DEFINE_integer("epochs", None, "Of training. Default: the data's own.", lower_bound=1)
     flags.DEFINE_integer("batch_size", 64, "Rows in a step.", lower_bound=1)
-    flags.DEFINE_float("learning_rate", 2e-3, "At the start; it ends at 0.", lower_bound=0.0)
+    flags.DEFINE_float("learning_rate", 5e-3, "At the start; it ends at 0.", lower_bound=0.0)
     flags.DEFINE_float("clip", 100.0, "Largest norm of a step's gradient.", lower_bound=0.0)
     commands.run(main)

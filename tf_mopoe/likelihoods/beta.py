@@ -74,7 +74,7 @@ class Beta(Likelihood):
         if x.size and not (x.min() >= 0.0 and x.max() <= 1.0):
             raise ValueError(f"`{name}` must be in [0, 1] (Beta). Received: numbers from {x.min():g} to {x.max():g}")
 
-    def moments_of(self, x):
+    def adapt_input(self, x):
         return x
 
     def adapt(self, moments):

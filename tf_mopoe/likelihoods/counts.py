@@ -75,7 +75,7 @@ class Count(Likelihood):
                 f"`{name}` must hold counts, 0, 1, 2, ... ({type(self).__name__}). Received: {received:g}, for example"
             )
 
-    def moments_of(self, x):
+    def adapt_input(self, x):
         return x
 
     def adapt(self, moments):
@@ -196,8 +196,8 @@ class ZeroInflated(Likelihood):
     def check(self, name, x, observed=None):
         self.likelihood.check(name, x, observed)
 
-    def moments_of(self, x):
-        return self.likelihood.moments_of(x)
+    def adapt_input(self, x):
+        return self.likelihood.adapt_input(x)
 
     def adapt(self, moments):
         self.likelihood.adapt(moments)

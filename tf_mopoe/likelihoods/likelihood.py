@@ -55,7 +55,7 @@ class Likelihood(keras.layers.Layer):
         `observed`: bool [N, E], the cells that count; None: all.
         """
 
-    def moments_of(self, x):
+    def adapt_input(self, x):
         """What `adapt` gets the `Moments` of: NumPy [N, E] -> [N, E]. None (default): nothing is taken from the data."""
         return None
 

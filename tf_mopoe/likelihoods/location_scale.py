@@ -61,7 +61,7 @@ class LocationScale(Likelihood):
             loc, scale = self.units.back(loc), scale * tf.convert_to_tensor(self.units.spread)
         return independent(self.density(loc, scale), len(loc.shape))
 
-    def moments_of(self, x):
+    def adapt_input(self, x):
         return x if self.standardize else None
 
     def adapt(self, moments):

@@ -169,8 +169,8 @@ class Table(Likelihood):
 
     # ---- the data's units
 
-    def moments_of(self, x):
-        taken = [(part, part.likelihood.moments_of(part.of(x))) for part in self.parts]
+    def adapt_input(self, x):
+        taken = [(part, part.likelihood.adapt_input(part.of(x))) for part in self.parts]
         if all(values is None for _, values in taken):
             return None
         result = np.array(x)
@@ -182,7 +182,7 @@ class Table(Likelihood):
     def adapt(self, moments):
         zeros = np.zeros((1, self.layout.width), np.float32)
         for part in self.parts:
-            if part.likelihood.moments_of(part.of(zeros)) is not None:
+            if part.likelihood.adapt_input(part.of(zeros)) is not None:
                 part.likelihood.adapt(moments.of_variables(part.cells))
 
     @property
