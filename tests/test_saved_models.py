@@ -24,9 +24,14 @@ MODELS = sorted(path.parent for path in RECORDS.glob("*/model.keras"))
 EXPORTED = sorted(path.parent for path in RECORDS.glob("*/saved_model"))
 
 
+NEW = ("digits_plus",)  # records since the draws are what they are
+
+
 @pytest.fixture(autouse=True)
-def draws_of_version_0_1(monkeypatch):
-    """What a seed drew when the records were made. It draws other numbers now, of the same distributions."""
+def draws_of_version_0_1(monkeypatch, request):
+    """What a seed drew when the first records were made. It draws other numbers now, of the same distributions."""
+    if getattr(request.node, "callspec", None) and request.node.callspec.params["record"].name in NEW:
+        return
 
     def sample(self, stream, num_samples=None):
         index = tf.argmax(self.weights, axis=-1, output_type=tf.int32)  # each row has one modality, so one component
