@@ -22,6 +22,12 @@ import tf_mopoe as mopoe
 from trainers import commands
 
 FLAGS = flags.FLAGS
+flags.DEFINE_enum("work", "likelihood", ["likelihood", "assay"], "What is measured.")
+flags.DEFINE_list("seeds", ["0"], "Of the model and the split.")
+flags.DEFINE_string("export", None, "File to write the counts and the test rows to, and no more.")
+flags.DEFINE_integer("latent_dim", 10, "Latent variables.", lower_bound=1)
+flags.DEFINE_integer("hidden_units", 128, "Of the one hidden layer of each network.", lower_bound=1)
+flags.DEFINE_integer("epochs", 100, "Of training.", lower_bound=1)
 FILE = "datasets/10x_pbmc68k_reduced.h5ad"
 SAMPLES = 1000  # of importance sampling
 L = mopoe.likelihoods
@@ -129,10 +135,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    flags.DEFINE_enum("work", "likelihood", ["likelihood", "assay"], "What is measured.")
-    flags.DEFINE_list("seeds", ["0"], "Of the model and the split.")
-    flags.DEFINE_string("export", None, "File to write the counts and the test rows to, and no more.")
-    flags.DEFINE_integer("latent_dim", 10, "Latent variables.", lower_bound=1)
-    flags.DEFINE_integer("hidden_units", 128, "Of the one hidden layer of each network.", lower_bound=1)
-    flags.DEFINE_integer("epochs", 100, "Of training.", lower_bound=1)
     commands.run(main)

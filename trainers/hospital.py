@@ -1,21 +1,11 @@
 """A simulated hospital: four tables of 800 patients that overlap in part, with empty cells. Six factors make all of it.
 
-    python -m trainers.hospital --out=FOLDER
-
-writes rna.csv (620 patients, counts of 2,000 genes), meth.csv (560, 200 sites in [0, 1]), prot.csv (430, 100 positive
-levels), clin.csv (760, six columns of mixed kinds) and subtype.csv, the truth of the four clusters. Needs pandas. It is
-simulated: who reports a figure from it says so.
+Counts of 2,000 genes of 620 patients, 200 shares in [0, 1] of 560, 100 positive levels of 430, six clinical columns of mixed
+kinds of 760. Needs pandas. It is simulated: who reports a figure from it says so.
 """
 
-import pathlib
-
 import numpy as np
-from absl import flags
 
-from tf_mopoe import files
-from trainers import commands
-
-FLAGS = flags.FLAGS
 PATIENTS, FACTORS, SUBTYPES = 800, 6, 4
 ROWS = {"rna": 620, "meth": 560, "prot": 430, "clin": 760}
 
@@ -88,16 +78,3 @@ def clinical(rng, z, pandas):
     for column in table:
         table.loc[rng.random(PATIENTS) < 0.12, column] = np.nan
     return table
-
-
-def main(_):
-    tables, subtype, _ = simulate(FLAGS.seed)
-    with commands.output_folder(out := pathlib.Path(FLAGS.out)):
-        for name, table in (tables | {"subtype": subtype}).items():
-            files.write_aside(out / f"{name}.csv", table.to_csv)
-
-
-if __name__ == "__main__":
-    flags.DEFINE_string("out", None, "Folder to write to.", required=True)
-    flags.DEFINE_integer("seed", 7, "Of all draws.")
-    commands.run(main)

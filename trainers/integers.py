@@ -22,6 +22,10 @@ from tf_mopoe.datasets.mnist import mnist
 from trainers import commands
 
 FLAGS = flags.FLAGS
+flags.DEFINE_enum("work", "bits", ["bits", "tokens"], "What is measured.")
+flags.DEFINE_string("data_dir", None, "Where MNIST is: mnist.npz or the official files.")
+flags.DEFINE_list("seeds", ["0"], "Of the models.")
+flags.DEFINE_integer("epochs", 10, "Of training.", lower_bound=1)
 L = mopoe.likelihoods
 PIXELS = {
     "DiscretizedLogistic(predicted)": lambda: L.DiscretizedLogistic("predicted"),
@@ -97,8 +101,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    flags.DEFINE_enum("work", "bits", ["bits", "tokens"], "What is measured.")
-    flags.DEFINE_string("data_dir", None, "Where MNIST is: mnist.npz or the official files.")
-    flags.DEFINE_list("seeds", ["0"], "Of the models.")
-    flags.DEFINE_integer("epochs", 10, "Of training.", lower_bound=1)
     commands.run(main)

@@ -21,6 +21,20 @@ import tf_mopoe as mopoe
 from trainers import commands, hospital
 
 FLAGS = flags.FLAGS
+flags.DEFINE_enum("data", "cells", ["cells", "hospital"], "What is imputed.")
+flags.DEFINE_float("rate", 0.1, "Share of the cells that is hidden, of --data=cells.", 0.0, 0.9)
+flags.DEFINE_enum(
+    "likelihoods", "own", ["own", "normal"], "Of --data=hospital: of the numbers as they are, or transformed."
+)
+flags.DEFINE_list("seeds", ["0"], "Of the model and of what is hidden.")
+flags.DEFINE_list("refine_steps", ["0", "400"], "Steps of gradient ascent on each row's posterior.")
+flags.DEFINE_string("joint_posterior", None, "As of MultimodalVAE. Default: the data's own.")
+flags.DEFINE_integer("latent_dim", None, "Latent variables. Default: the data's own.", lower_bound=1)
+flags.DEFINE_integer("hidden_units", 64, "Of the one hidden layer of each network.", lower_bound=1)
+flags.DEFINE_integer("epochs", None, "Of training. Default: the data's own.", lower_bound=1)
+flags.DEFINE_integer("batch_size", 64, "Rows in a step.", lower_bound=1)
+flags.DEFINE_float("learning_rate", 5e-3, "At the start; it ends at 0.", lower_bound=0.0)
+flags.DEFINE_float("clip", 100.0, "Largest norm of a step's gradient.", lower_bound=0.0)
 INTERVAL = 0.05, 0.95
 DRAWS = 200
 WIDE = 50  # columns, from which on a decoder is linear: few rows say little of many weights
@@ -233,18 +247,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    flags.DEFINE_enum("data", "cells", ["cells", "hospital"], "What is imputed.")
-    flags.DEFINE_float("rate", 0.1, "Share of the cells that is hidden, of --data=cells.", 0.0, 0.9)
-    flags.DEFINE_enum(
-        "likelihoods", "own", ["own", "normal"], "Of --data=hospital: of the numbers as they are, or transformed."
-    )
-    flags.DEFINE_list("seeds", ["0"], "Of the model and of what is hidden.")
-    flags.DEFINE_list("refine_steps", ["0", "400"], "Steps of gradient ascent on each row's posterior.")
-    flags.DEFINE_string("joint_posterior", None, "As of MultimodalVAE. Default: the data's own.")
-    flags.DEFINE_integer("latent_dim", None, "Latent variables. Default: the data's own.", lower_bound=1)
-    flags.DEFINE_integer("hidden_units", 64, "Of the one hidden layer of each network.", lower_bound=1)
-    flags.DEFINE_integer("epochs", None, "Of training. Default: the data's own.", lower_bound=1)
-    flags.DEFINE_integer("batch_size", 64, "Rows in a step.", lower_bound=1)
-    flags.DEFINE_float("learning_rate", 5e-3, "At the start; it ends at 0.", lower_bound=0.0)
-    flags.DEFINE_float("clip", 100.0, "Largest norm of a step's gradient.", lower_bound=0.0)
     commands.run(main)
