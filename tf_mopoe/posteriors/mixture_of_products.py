@@ -136,10 +136,10 @@ class MixtureOfProducts(JointPosterior):
 
     def learned(self, weights, subsets):
         """The weights [B, S], equal over the subsets that a row can form, or, if they are learned, those."""
+        if not self.learned_weights:
+            return weights
         everything = self.available_subsets(self.modalities)
-        if not self.learned_weights or not set(subsets) <= set(
-            everything
-        ):  # all that is given, which is not in the list
+        if not set(subsets) <= set(everything):  # all that is given, which is not in the list
             return weights
         logits = tf.convert_to_tensor(self.logits)
         if subsets != everything:
