@@ -45,7 +45,8 @@ def made(joint_posterior, objective, private_dim=0):
     return model
 
 
-SLOW = [name for name in CASES if name not in ("elbo", "contrastive")]  # each up to a minute of compiling
+# Each up to a minute of compiling. (That the contrastive term takes a last batch of one row is the next test's claim too.)
+SLOW = [name for name in CASES if name != "elbo"]
 
 
 @pytest.mark.parametrize("case", [pytest.param(c, marks=pytest.mark.slow) if c in SLOW else c for c in CASES])
