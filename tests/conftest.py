@@ -49,6 +49,16 @@ def seeded():
     keras.config.set_dtype_policy("float32")
 
 
+@pytest.fixture
+def eagerly():
+    """Runs `tf.function`s step by step: for tests whose claim is no graph, since tracing takes seconds."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
     """A whole run of 3 epochs of 6 steps, and its output: for reading only."""

@@ -126,11 +126,12 @@ def test_counts_are_read_as_their_logarithm(normalization):
     np.testing.assert_allclose(shared.network_input(tf.constant(x)), wanted, atol=2e-3)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_fit_takes_the_units_once_and_files_keep_them(tmp_path):
     data = rows()
     model = made()
     assert not model.adapted
-    model.compile("adam")
+    model.compile("lion")
     model.fit(data, epochs=1, verbose=0)
     center = np.asarray(model.encoders["a"].units.center)
     np.testing.assert_allclose(center, data["a"].mean(0), rtol=1e-4)
@@ -174,14 +175,14 @@ def test_raw_units_train_in_three_of_three_seeds():
             {name: mopoe.Decoder(decode(10, 4, (16,)), normal()) for name in data},
             seed=seed,
         )
-        model.compile(keras.optimizers.Adam(5e-3))
+        model.compile(keras.optimizers.Lion(5e-3))
         losses = model.fit(data, batch_size=64, epochs=8, verbose=0).history["loss"]
         assert np.isfinite(losses).all() and losses[-1] < losses[0] - 5.0
 
 
 def test_an_own_loop_is_told_to_adapt():
     model = made()
-    model.compile("adam")
+    model.compile("lion")
     data = {name: tf.constant(x) for name, x in rows(8).items()}
     with pytest.raises(ValueError, match=r"model.adapt\(data\) before the training"):
         model.train_step(data)
@@ -201,22 +202,23 @@ def test_units_of_a_model_in_a_strategy():
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     with strategy.scope():
         model = made()
-        model.compile("adam")
+        model.compile("lion")
     losses = model.fit(rows(64), epochs=2, verbose=0).history["loss"]
     assert np.isfinite(losses).all() and model.adapted
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_one_warning_for_scales_that_are_orders_apart():
     data = rows(64)
     data["a"], data["b"] = data["a"] * 0 + 5e3, np.random.default_rng(0).normal(size=(64, 3)) * 1e-3
     model = made(0.5, normalization=None, standardize=False)
-    model.compile("adam")
+    model.compile("lion")
     with pytest.warns(UserWarning, match='normalization="standard".*`b` has a standard dev.*standardize=True') as found:
         model.fit(data, epochs=1, verbose=0)
     assert len(found) == 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for model, given in ((made(), data), (made(0.5, None, False), {"a": data["b"][:, [0, 1, 2, 0]] * 1e3})):
-            model.compile("adam")
+            model.compile("lion")
             given = given | {"b": data["b"] * 1e3}
             model.fit(given, epochs=1, verbose=0)

@@ -51,6 +51,7 @@ def test_a_callback_anneals_beta_and_the_weights_and_the_file_has_them(jit_compi
     assert model.objective.beta == 3.0 and dict(model.reconstruction_weights) == {"word": 2.0, "sensor": 0.5}
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
+    loaded.compile(keras.optimizers.SGD(0.0), run_eagerly=True)
     assert loaded.objective.beta == 3.0 and dict(loaded.reconstruction_weights) == {"word": 2.0, "sensor": 0.5}
     history = loaded.fit(small.rows(8, NAMES), batch_size=8, verbose=0).history
     np.testing.assert_allclose(history["loss"][0], weighted(history, 0, 3.0, (2.0, 0.5)), rtol=1e-5)
@@ -228,7 +229,7 @@ def test_early_stopping_with_a_warm_up():
     """beta grows, so the loss gets worse by itself: its best epoch is the first. By the bound it is a later one."""
     warm_up = {epoch: lambda model, e=epoch: setattr(model.objective, "beta", 2.0 * e) for epoch in range(6)}
     model = tables.model(2, objective=objectives.ELBO(beta=0.0))
-    model.compile(keras.optimizers.Adam(0.02))
+    model.compile(keras.optimizers.Lion(0.02))
     stop = keras.callbacks.EarlyStopping("val_elbo", mode="max", patience=6, restore_best_weights=True)
     rows, test = tables.rows(128, 2), tables.rows(32, 2, seed=1)
     arguments = {"batch_size": 16, "epochs": 6, "verbose": 0, "validation_data": test}

@@ -270,7 +270,7 @@ def test_a_model_trains_and_is_loaded_again(made, tmp_path):
         seed=0,
     )
     assert model.term_weights == {"image": 1.0, "text": 48.0}  # 64 * 64 * 3 numbers against 256 characters
-    model.compile(keras.optimizers.Adam(5e-4))
+    model.compile(keras.optimizers.Lion(5e-4))
     before = [variable.numpy() for variable in model.trainable_variables]
     history = model.fit(rows.dataset(4), epochs=1, verbose=0).history
     assert model.optimizer.iterations == 2 and np.isfinite(history["loss"]).all()

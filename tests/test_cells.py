@@ -142,7 +142,7 @@ def test_fit_with_missing_cells_learns_and_is_compiled_too(jit):
     whole = {name: (z @ RNG.normal(size=(2, size))).astype(np.float32) for name, size in SHAPES.items()}
     data = {name: np.where(RNG.random(x.shape) < 0.3, np.nan, x) for name, x in whole.items()}
     model = made(hidden_share=0.1)
-    model.compile(keras.optimizers.Adam(1e-2), jit_compile=jit)
+    model.compile(keras.optimizers.Lion(1e-2), jit_compile=jit)
     losses = model.fit(data, batch_size=64, epochs=2 if jit else 30, verbose=0).history["loss"]
     assert np.isfinite(losses).all() and losses[-1] < losses[0]
     if not jit:

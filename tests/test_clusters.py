@@ -101,7 +101,7 @@ def test_what_is_left_are_the_clusters_of_the_rows():
     assert list(again) == [3, 2]
     z = one.prior.sample(mopoe.streams.as_stream(0), [200]).numpy()
     assert z[:, 1].min() > -6.0  # none of the components that went
-    one.compile(keras.optimizers.Adam(1e-3))
+    one.compile(keras.optimizers.Lion(1e-3))
     assert np.isfinite(one.fit(inputs, batch_size=30, verbose=0).history["loss"]).all()
 
 

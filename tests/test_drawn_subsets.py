@@ -235,19 +235,21 @@ def test_no_tensor_outgrows_the_drawn_subsets():
 
 @pytest.fixture(scope="module")
 def sixty_four():
-    """A trained model of 64 tables, its rows, and its losses."""
-    model, inputs = tables.model(64), tables.rows(64, 64)
-    model.compile(optimizer=keras.optimizers.SGD(1e-3, momentum=0.9))
-    history = model.fit(inputs, batch_size=8, epochs=12, verbose=0)
-    return model, inputs, history.history["loss"]
+    """A model of 64 tables, and its rows."""
+    return tables.model(64), tables.rows(64, 64)
 
 
-def test_64_modalities_train(sixty_four):
-    assert sixty_four[2][-1] < 0.8 * sixty_four[2][0]
+@pytest.mark.parametrize("traced", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_64_modalities_train(traced):
+    """Traced, which takes a minute, until it has learned; else three steps on the same rows."""
+    model, inputs = tables.model(64), tables.rows(64 if traced else 8, 64)
+    model.compile(keras.optimizers.SGD(1e-3, momentum=0.9), run_eagerly=not traced)
+    losses = model.fit(inputs, batch_size=8, epochs=12 if traced else 3, verbose=0).history["loss"]
+    assert losses[-1] < (0.8 if traced else 1.0) * losses[0]
 
 
 def test_64_modalities_are_inferred_from(sixty_four):
-    model, inputs, _ = sixty_four
+    model, inputs = sixty_four
     some = {name: inputs[name][:3] for name in ("m0", "m3", "m63", *tables.names(30)[5:])}
     q = model.joint_posterior(some, seed=1)
     assert isinstance(q, tfp.distributions.Mixture) and len(q.components) == 64 == model.mixture.num_components
@@ -270,11 +272,11 @@ def test_64_modalities_are_inferred_from(sixty_four):
 
 def test_an_export_of_many_modalities_draws_too(tmp_path):
     layer = mopoe.MixtureOfProducts(max_components=64, num_components=32)
-    model = tables.model(10, joint_posterior=layer)
+    model = tables.model(7, joint_posterior=layer)
     path = export.saved_model(model, tmp_path / "m", num_samples=8)
     text = (tmp_path / "m" / "README.md").read_text()
     assert "`weights` [B, 32]" in text and "Components: subsets of what the row has, drawn" in text
-    inputs = small.with_missing(tables.rows(6, 10))
+    inputs = small.with_missing(tables.rows(6, 7))
     seed = {"seed": np.stack([np.arange(6) + 3, np.zeros(6)], axis=1).astype(np.int32)}
     signatures = tf.saved_model.load(str(path)).signatures
 
@@ -298,7 +300,7 @@ def test_an_export_of_many_modalities_draws_too(tmp_path):
 
 
 def test_nothing_lists_the_subsets_of_64_modalities(sixty_four, tmp_path):
-    model, inputs, _ = sixty_four
+    model, inputs = sixty_four
     model.summary(print_fn=lambda *_, **__: None)
     model.save(tmp_path / "m.keras")
     copy = keras.models.load_model(tmp_path / "m.keras")

@@ -75,16 +75,19 @@ def test_what_is_missing_reaches_neither_loss_nor_gradient_and_a_row_with_nothin
 @pytest.mark.parametrize("private", [False, True], ids=["shared alone", "private too"])
 @pytest.mark.parametrize("case", CASES)
 def test_each_trains_in_a_graph_and_survives_a_file(case, private, tmp_path):
-    """4 steps of Adam lower the loss of the rows seen, and move every variable; schedules and live numbers are saved."""
+    """3 steps lower the loss of the rows seen, and move every variable; schedules and live numbers are saved.
+
+    Without private latent variables in a graph; with them step by step, for time's sake.
+    """
     objective, joint_posterior, _ = CASES[case]
     make = private_models.private_model if private else small.model
     warm_up = keras.optimizers.schedules.PolynomialDecay(1.0, 2, 1.0)
     source = None if case == "code" else "own"  # what is decoded always has its own: no use for auxiliary priors
     model = make(NAMES, joint_posterior=joint_posterior(NAMES), objective=objective(warm_up), private_source=source)
-    model.compile(keras.optimizers.Adam(0.03))
+    model.compile(keras.optimizers.Lion(0.03), run_eagerly=private)
     before = [variable.numpy() for variable in model.trainable_variables]
     inputs = small.with_missing(small.rows(16, NAMES), rate=0.2)
-    history = model.fit(inputs, epochs=4, batch_size=16, verbose=0).history
+    history = model.fit(inputs, epochs=3, batch_size=16, verbose=0).history
     assert history["loss"][-1] < history["loss"][0] and np.all(np.isfinite(history["loss"]))
     assert set(model.objective.extra_metrics) <= set(history)
     for variable, old in zip(model.trainable_variables, before):
@@ -172,14 +175,13 @@ def test_code_with_equal_weights_is_the_elbo_of_all_components():
     np.testing.assert_allclose(every.extra["weights_entropy"], np.log(2.0 ** model.encode(inputs).count - 1), atol=1e-6)
     model.objective = objectives.ELBO(2.0)
     np.testing.assert_allclose(every.kl, model.loss_terms(inputs, SEED).kl, rtol=1e-5)
-    losses = {}
-    for objective, count in ((objectives.CoDE(2.0), 60), (objectives.ELBO(2.0), 300)):
-        model.objective = objective
-        loss = tf.function(lambda seed: model.loss_terms(inputs, seed).loss)
-        losses[type(objective).__name__] = np.array([loss(tf.constant([n, 0])) for n in range(count)])
-    all_draws, drawn = losses["CoDE"].mean(axis=0), losses["ELBO"]
-    error = drawn.std(axis=0) / np.sqrt(60)
-    assert np.all(np.abs(drawn.mean(axis=0) - all_draws) < 4.0 * error)
+    copies = {name: np.repeat(x, 300, axis=0) for name, x in inputs.items()}
+    drawn = model.loss_terms(copies, SEED).loss.numpy().reshape(5, 300)
+    model.objective = objectives.CoDE(2.0)
+    few = {name: np.repeat(x, 60, axis=0) for name, x in inputs.items()}
+    all_draws = model.loss_terms(few, SEED).loss.numpy().reshape(5, 60).mean(axis=1)
+    error = drawn.std(axis=1) / np.sqrt(60)
+    assert np.all(np.abs(drawn.mean(axis=1) - all_draws) < 4.0 * error)
 
 
 def test_learned_weights_are_those_of_the_subsets_that_a_row_can_form():

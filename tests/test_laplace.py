@@ -103,7 +103,7 @@ def test_the_z_of_laplace_experts_has_their_density():
 
 def test_laplace_experts_train_translate_and_survive_a_file(tmp_path):
     model = laplace_model(objective=objectives.IWAE(2, gradient="dreg"))
-    model.compile(optimizer="adam")
+    model.compile(optimizer="lion")
     inputs = small.with_missing(small.rows(16, NAMES), rate=0.2)
     before = [variable.numpy() for variable in model.trainable_variables]
     losses = model.fit(inputs, epochs=3, batch_size=16, verbose=0).history["loss"]

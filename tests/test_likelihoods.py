@@ -71,7 +71,7 @@ def test_a_likelihood_of_ones_own_is_a_layer_with_a_call():
         {"counts": mopoe.GaussianEncoder(mopoe.networks.mlp_encoder(5), 2)},
         {"counts": mopoe.Decoder(mopoe.networks.mlp_decoder(5, 2), Poisson())},
     )
-    model.compile("adam")
+    model.compile("lion")
     counts = np.random.default_rng(0).poisson([1, 2, 3, 4, 50], size=(64, 5)).astype(np.float32)
     losses = model.fit({"counts": counts}, epochs=30, verbose=0).history["loss"]
     assert losses[-1] < 0.5 * losses[0]

@@ -66,7 +66,7 @@ def test_it_learns_to_classify_and_a_missing_label_is_no_matter(tmp_path):
     test = {"sensor": inputs["sensor"][32:]}
     inputs["has_word"] = np.arange(64) < 32
     one = private_models.private_model(("sensor", "word"), method=methods.MFM(beta=0.1))
-    one.compile(keras.optimizers.Adam(0.02))
+    one.compile(keras.optimizers.Lion(0.02))
     one.fit(inputs, epochs=40, batch_size=64, verbose=0)
     made = one.translate(test, to="word", seed=0)
     assert np.mean(np.argmax(made[:, 0], axis=-1) == label[32:]) > 0.9

@@ -1,5 +1,6 @@
 """Missing modalities, per row, in training and inference: a masked row equals one without, NaN and all."""
 
+import keras
 import numpy as np
 import pytest
 import small
@@ -89,13 +90,13 @@ def test_translate_needs_only_what_is_given():
 
 
 def test_training_with_missing_rows_stays_finite_and_learns():
-    model = small.compiled(reconstruction_weights="dimension")
+    model = small.model(reconstruction_weights="dimension")
+    model.compile(keras.optimizers.Adam(3e-2))
     inputs = small.with_missing(small.rows(64))
     nothing = np.arange(64) < 3
     for name in small.SHAPES:
         inputs["has_" + name] &= ~nothing
-    # 120 epochs: after 60 the ratio of the two epochs was .74 to .80 over four seeds (weights and draws).
-    history = model.fit(inputs, batch_size=16, epochs=120, verbose=0).history
+    history = model.fit(inputs, batch_size=16, epochs=40, verbose=0).history
     assert all(np.isfinite(values).all() for values in history.values())
     assert history["loss"][-1] < 0.8 * history["loss"][0]
     assert all(np.isfinite(weight).all() for weight in model.get_weights())

@@ -45,7 +45,7 @@ def rows_of(names, count=6):
 @pytest.fixture(scope="module")
 def model():
     model = model_of(NAMES)
-    model.compile("sgd")
+    model.compile("sgd", run_eagerly=True)
     return model
 
 
@@ -113,6 +113,7 @@ def test_files_of_devices_have_plain_names(tmp_path):
     assert card["fusion"]["modalities"] == ["RNA-seq", "图像"]
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_joint_encoder_takes_them():
     names = ["RNA-seq", "图像", "class"]
     network = mopoe.networks.joint_encoder({n: mopoe.networks.mlp_encoder(3, ()) for n in names}, ())

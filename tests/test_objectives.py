@@ -170,14 +170,14 @@ def test_what_is_missing_reaches_neither_loss_nor_gradient_and_a_row_with_nothin
 
 @pytest.mark.parametrize("case", sorted(set(CASES) - {"elbo", "iwae"}))
 def test_each_trains_in_a_graph_with_missing_rows(case):
-    """4 steps of Adam lower the loss of the rows seen, and move every variable."""
+    """3 steps lower the loss of the rows seen, and move every variable."""
     names = ("word", "sensor")
     objective, joint_posterior, _ = CASES[case]
     joint_posterior = joint_posterior() if isinstance(joint_posterior(), str) else small.joint_encoder(names)
     model = small.compiled(names, joint_posterior=joint_posterior, objective=objective, learning_rate=0.03)
     before = [variable.numpy() for variable in model.trainable_variables]
     inputs = small.with_missing(small.rows(16, names), rate=0.2)
-    losses = model.fit(inputs, epochs=4, batch_size=16, verbose=0).history["loss"]
+    losses = model.fit(inputs, epochs=3, batch_size=16, verbose=0).history["loss"]
     assert losses[-1] < losses[0] and np.all(np.isfinite(losses))
     for variable, old in zip(model.trainable_variables, before):
         assert np.any(variable.numpy() != old), variable.path

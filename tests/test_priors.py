@@ -157,7 +157,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_a_model_with_it_learns_is_used_and_comes_back_from_a_file(case, tmp_path):
     net, inputs = model(**CASES[case]()), small.with_missing(small.rows(24))
-    net.compile(keras.optimizers.Adam(1e-2))
+    net.compile(keras.optimizers.Lion(1e-2))
     layers = [layer for layer in (net.prior, *net.private_priors.values()) if layer.trainable_variables]
     before = [[v.numpy() for v in layer.trainable_variables] for layer in layers]
     history = net.fit(inputs, epochs=4, verbose=0).history

@@ -108,7 +108,10 @@ def test_export_and_encoders_of_the_digits_are_below_8_mb_together():
     assert 1e6 < sum(path.stat().st_size for path in files if path.is_file()) < 8e6
 
 
-@pytest.mark.parametrize("record", MODELS, ids=lambda path: path.name)
+SCORED = [pytest.param(path, marks=pytest.mark.slow) if path.name == "small_polymnist" else path for path in MODELS]
+
+
+@pytest.mark.parametrize("record", SCORED, ids=lambda path: path.name)
 def test_it_scores_what_its_card_says(record, real_data):
     settings = json.loads((record / "flags.json").read_text())
     if "data_dir" in experiments.EXPERIMENTS[settings["dataset"]].sources:

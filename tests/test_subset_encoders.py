@@ -98,7 +98,7 @@ def test_a_network_without_rows_is_not_run():
 def test_it_trains_and_survives_a_file_and_an_export(tmp_path):
     names = ("word", "sensor")
     one, inputs = model(names), small.with_missing(small.rows(16, names), rate=0.2)
-    one.compile(keras.optimizers.Adam(0.03))
+    one.compile(keras.optimizers.Lion(0.03))
     before = [variable.numpy() for variable in one.trainable_variables]
     losses = one.fit(inputs, epochs=4, batch_size=16, verbose=0).history["loss"]
     assert losses[-1] < losses[0]

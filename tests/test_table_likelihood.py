@@ -294,7 +294,7 @@ def test_a_table_with_empty_cells_trains_and_is_filled():
     empty = given.astype({"visits": "Int64", "sick": "boolean"}).mask(holes)
     inputs, index = align({"t": table.encode(empty)})
     model = model_of(table, 7)
-    model.compile(keras.optimizers.Adam(1e-2))
+    model.compile(keras.optimizers.Lion(1e-2))
     losses = model.fit(inputs, batch_size=50, epochs=50, verbose=0).history["loss"]
     assert np.isfinite(losses).all() and losses[-1] < losses[0]
     filled = table.decode(model.impute(inputs, seed=0)["t"], index)

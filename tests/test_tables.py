@@ -48,7 +48,7 @@ def test_from_tables_to_filled_tables():
         },
         {n: mopoe.Decoder(decode(s, 2, (4,)), normal(standardize=True)) for n, s in sizes.items()},
     )
-    model.compile("adam")
+    model.compile("lion")
     rows = {key: value[:4] for key, value in inputs.items()}  # p5 has nothing that is known
     model.fit(rows, epochs=1, verbose=0)
     made = model.impute(rows, seed=0)

@@ -184,7 +184,7 @@ def rows(count=200):
 @pytest.mark.integration
 def test_a_model_of_text_learns_translates_and_comes_back(tmp_path):
     model, data = made(), rows()
-    model.compile(keras.optimizers.Adam(1e-2))
+    model.compile(keras.optimizers.Lion(1e-2))
     losses = model.fit(data, batch_size=50, epochs=40, verbose=0).history["loss"]
     assert losses[-1] < losses[0]
     read = model.translate({"x": data["x"]}, "text", seed=0).numpy()
@@ -205,7 +205,7 @@ def test_a_model_of_text_learns_translates_and_comes_back(tmp_path):
 def test_tokens_outside_the_vocabulary_and_missing_cells_are_errors():
     model, data = made(), rows(8)
     with pytest.raises(ValueError, match="`text` must hold integers from 0 to 6"):
-        model.compile("adam")
+        model.compile("lion")
         model.fit(data | {"text": data["text"] + 4}, verbose=0)
     with pytest.raises(ValueError, match=r"encoders\['text'\] cannot have cells=True"):
         mopoe.MultimodalVAE(
@@ -218,6 +218,6 @@ def test_tokens_outside_the_vocabulary_and_missing_cells_are_errors():
 def test_an_embedding_trains_compiled_too():
     """Its gradient, of some rows only, keeps a shape that XLA knows."""
     model = made()
-    model.compile(keras.optimizers.Adam(1e-2), jit_compile=True)
+    model.compile(keras.optimizers.Lion(1e-2), jit_compile=True)
     losses = model.fit(rows(64), batch_size=32, epochs=2, verbose=0).history["loss"]
     assert np.isfinite(losses).all()
