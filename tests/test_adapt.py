@@ -207,18 +207,17 @@ def test_units_of_a_model_in_a_strategy():
     assert np.isfinite(losses).all() and model.adapted
 
 
-@pytest.mark.usefixtures("eagerly")
 def test_one_warning_for_scales_that_are_orders_apart():
     data = rows(64)
     data["a"], data["b"] = data["a"] * 0 + 5e3, np.random.default_rng(0).normal(size=(64, 3)) * 1e-3
     model = made(0.5, normalization=None, standardize=False)
-    model.compile("lion")
+    model.compile("lion", run_eagerly=True)
     with pytest.warns(UserWarning, match='normalization="standard".*`b` has a standard dev.*standardize=True') as found:
         model.fit(data, epochs=1, verbose=0)
     assert len(found) == 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for model, given in ((made(), data), (made(0.5, None, False), {"a": data["b"][:, [0, 1, 2, 0]] * 1e3})):
-            model.compile("lion")
+            model.compile("lion", run_eagerly=True)
             given = given | {"b": data["b"] * 1e3}
             model.fit(given, epochs=1, verbose=0)

@@ -103,7 +103,7 @@ def test_the_files_hold_the_weights_and_no_more(every_network):
 
 
 def test_the_json_says_what_goes_in_and_comes_out(every_network):
-    models, rows, folder, _ = every_network
+    _, rows, folder, _ = every_network
     assert json.loads((folder / "int8" / "svhn.json").read_text()) == {
         "modality": "svhn",
         "signature": "encode",

@@ -30,7 +30,7 @@ flags.DEFINE_list("seeds", ["0"], "Of the model and of what is hidden.")
 flags.DEFINE_list("refine_steps", ["0", "400"], "Steps of gradient ascent on each row's posterior.")
 flags.DEFINE_string("joint_posterior", None, "As of MultimodalVAE. Default: the data's own.")
 flags.DEFINE_integer("latent_dim", None, "Latent variables. Default: the data's own.", lower_bound=1)
-flags.DEFINE_integer("hidden_units", 64, "Of the one hidden layer of each network.", lower_bound=1)
+flags.DEFINE_integer("hidden_units", 128, "Of the one hidden layer of each network.", lower_bound=1)
 flags.DEFINE_integer("epochs", None, "Of training. Default: the data's own.", lower_bound=1)
 flags.DEFINE_integer("batch_size", 64, "Rows in a step.", lower_bound=1)
 flags.DEFINE_float("learning_rate", 5e-3, "At the start; it ends at 0.", lower_bound=0.0)
@@ -41,7 +41,7 @@ WIDE = 50  # columns, from which on a decoder is linear: few rows say little of 
 # Where cells are missing and the tables mostly there, the product; where whole tables are missing, all subsets.
 DEFAULTS = {
     "cells": {"joint_posterior": "mvtcae", "latent_dim": 20, "epochs": 300},
-    "hospital": {"joint_posterior": "mopoe", "latent_dim": 8, "epochs": 100},
+    "hospital": {"joint_posterior": "mopoe", "latent_dim": 8, "epochs": 150},
 }
 Normal = mopoe.likelihoods.Normal
 
