@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import shutil
 
 import c_api
@@ -15,7 +16,7 @@ import tensorflow as tf
 from tf_mopoe import evaluation
 from tf_mopoe.mixture import Mixture, Sample
 from tf_mopoe.streams import Stream
-from trainers import experiments
+from trainers import experiments, report
 
 pytestmark = pytest.mark.records
 
@@ -24,6 +25,11 @@ MODELS = sorted(path.parent for path in RECORDS.glob("*/model.keras"))
 EXPORTED = sorted(path.parent for path in RECORDS.glob("*/saved_model"))
 
 
+PAGE = [
+    *(f"conditional coherence, {count} given" for count in (1, 2)),
+    *(f"joint coherence, {source}" for source in ("prior", "latent mixture")),
+    *(f"linear accuracy, 500 rows, {count} given" for count in (1, 3)),
+]
 NEW = ("digits_plus",)  # records since the draws are what they are
 
 
@@ -135,6 +141,16 @@ def test_it_scores_what_its_card_says(record, real_data):
         if line.startswith("| (test rows themselves)"):
             cells = [f"{metrics['classifier_accuracy'][name]:.2f}" for name in model.modalities]
             assert line == f"| (test rows themselves) | {' | '.join(cells)} |"
+
+
+def test_the_page_of_methods_has_the_figures_on_record():
+    text = (RECORDS.parent / "docs" / "methods.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \|((?: [.\d]+ \|){7})$", text, re.MULTILINE)
+    assert sorted(name for name, _ in rows) == sorted(path.name for path in (RECORDS / "methods").iterdir())
+    for name, cells in rows:
+        figures = report.side_by_side(json.loads((RECORDS / "methods" / name / "metrics.json").read_text()), each=False)
+        expected = [f"{float(figures[measure]):.3f}".removeprefix("0") for measure in PAGE] + [figures["seconds"]]
+        assert cells.strip("| ").split(" | ") == expected, name
 
 
 def test_every_record_has_a_card_and_figures_without_paths():
