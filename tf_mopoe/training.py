@@ -3,6 +3,8 @@
 import random
 import types
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -13,7 +15,9 @@ from tf_mopoe.datasets.rows import Rows
 from tf_mopoe.hyperparameters import Hyperparameter, as_number, check_assigned, check_hyperparameter
 from tf_mopoe.not_finite import EndAtNotFinite, FirstNotFinite
 from tf_mopoe.objectives import Objective
+from tf_mopoe.objectives.terms import LossTerms
 from tf_mopoe.streams import Stream
+from tf_mopoe.types import Inputs
 
 BATCH_SIZE = 32  # Keras' default
 
@@ -31,7 +35,7 @@ class BoundModel(keras.Model):
     # ---- what may be assigned after the model was made, during the training too
 
     @property
-    def objective(self):
+    def objective(self) -> Callable:
         return self._objective
 
     @objective.setter
@@ -48,7 +52,7 @@ class BoundModel(keras.Model):
             self.make_test_function(force=True)
 
     @property
-    def private_beta(self):
+    def private_beta(self) -> float | None:
         """The weight of the KL of private latent variables; None: that of the objective for the KL of z."""
         return None if self._private_beta is None else self._private_beta.get()
 
@@ -62,7 +66,7 @@ class BoundModel(keras.Model):
         self._private_beta = None if value is None else Hyperparameter(value)
 
     @property
-    def reconstruction_weights(self):
+    def reconstruction_weights(self) -> Any:
         """None, "dimension", or the weights as {name: float}, which cannot be written to: assign another dict."""
         return self._weights_rule if self._weights_rule != "dict" else types.MappingProxyType(self.term_weights)
 
@@ -111,7 +115,7 @@ class BoundModel(keras.Model):
 
     # ---- steps
 
-    def loss_terms(self, inputs, stream, training=False):
+    def loss_terms(self, inputs: Inputs, stream: Any, training: bool = False) -> LossTerms:
         """The objective's `LossTerms` [B] for a batch of inputs.
 
         In the loss is also what the networks add to it: regularisers, and `add_loss` once per call of a network.
@@ -184,7 +188,15 @@ class BoundModel(keras.Model):
 
     # ---- Keras' methods, with errors before the work
 
-    def compile(self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, weighted_metrics=None, **kwargs):
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        **kwargs,
+    ) -> None:
         """As `keras.Model.compile`, of an optimizer: the objective is the loss, and its terms are the metrics."""
         given = {"loss": loss, "loss_weights": loss_weights, "metrics": metrics, "weighted_metrics": weighted_metrics}
         arguments.check_no_losses({name: value for name, value in given.items() if value is not None})
@@ -207,7 +219,9 @@ class BoundModel(keras.Model):
             config["optimized"] = [number for number, v in enumerate(self.variables) if id(v) in known]
         return config
 
-    def fit(self, x=None, y=None, batch_size=None, *args, **kwargs):
+    def fit(
+        self, x: Any = None, y: Any = None, batch_size: int | None = None, *args, **kwargs
+    ) -> keras.callbacks.History:
         """As `keras.Model.fit`; `x` is a dict of arrays, `Rows` or a data set of such dicts, and there is no `y`.
 
         Arrays may be of NumPy (any number type, masked), pandas, SciPy or TensorFlow (dense or sparse). They are not copied:
@@ -249,7 +263,9 @@ class BoundModel(keras.Model):
             with self.distribute_strategy.scope():
                 self.optimizer.build(self.trainable_variables)
 
-    def evaluate(self, x=None, y=None, batch_size=None, *args, num_samples=1, **kwargs):
+    def evaluate(
+        self, x: Any = None, y: Any = None, batch_size: int | None = None, *args, num_samples: int = 1, **kwargs
+    ) -> Any:
         """As `keras.Model.evaluate`; `x` is a dict of arrays, `Rows` or a data set of such dicts; there is no `y`.
 
         Args:
@@ -264,7 +280,7 @@ class BoundModel(keras.Model):
             self.evaluation_samples, self.test_function = num_samples, None  # traced again
         return super().evaluate(**(given | given.pop("kwargs", {})))
 
-    def train_on_batch(self, x=None, *args, **kwargs):
+    def train_on_batch(self, x: Any = None, *args, **kwargs) -> Any:
         """As `keras.Model.train_on_batch`; raises as `fit`."""
         given = arguments.arguments_of_call(super().train_on_batch, x, *args, **kwargs)
         given["x"] = self.checked_batch(x)
@@ -275,7 +291,7 @@ class BoundModel(keras.Model):
         self.first_not_finite.check()
         return logs
 
-    def test_on_batch(self, x=None, *args, **kwargs):
+    def test_on_batch(self, x: Any = None, *args, **kwargs) -> Any:
         """As `keras.Model.test_on_batch`; raises as `evaluate`."""
         given = arguments.arguments_of_call(super().test_on_batch, x, *args, **kwargs)
         return super().test_on_batch(**given | {"x": self.checked_batch(x)})

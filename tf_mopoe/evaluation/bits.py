@@ -5,9 +5,10 @@ import math
 import numpy as np
 
 from tf_mopoe.checks import check_count
+from tf_mopoe.types import Array
 
 
-def bits_per_dimension(log_probs, num_variables):
+def bits_per_dimension(log_probs: Array, num_variables: int) -> np.ndarray:
     """-log2 p(x) per variable: what a perfect code would need. For integers (`DiscretizedLogistic`), not for densities.
 
     Args:

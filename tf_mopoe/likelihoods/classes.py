@@ -5,6 +5,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tf_mopoe.likelihoods.likelihood import Likelihood, independent
+from tf_mopoe.types import Distribution, Tensor
 
 tfd = tfp.distributions
 
@@ -23,7 +24,7 @@ class Bernoulli(Likelihood):
                 f"`{name}` must be in [0, 1] (Bernoulli). Received: numbers from {x.min():g} to {x.max():g}"
             )
 
-    def call(self, logits):
+    def call(self, logits: Tensor) -> Distribution:
         return independent(tfd.Bernoulli(logits=logits, dtype=tf.float32), len(logits.shape))
 
 
@@ -44,7 +45,7 @@ class Categorical(Likelihood):
                 f"from {sums.min():g} to {sums.max():g}"
             )
 
-    def call(self, logits):
+    def call(self, logits: Tensor) -> Distribution:
         return independent(tfd.OneHotCategorical(logits=logits, dtype=tf.float32), len(logits.shape) - 1)
 
     def dimension(self, event_shape):

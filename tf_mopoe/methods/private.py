@@ -6,13 +6,14 @@ from tf_mopoe import objectives, pooling, priors
 from tf_mopoe.encoders import LaplaceEncoder
 from tf_mopoe.methods.method import Method
 from tf_mopoe.posteriors.mixture_of_products import MixtureOfProducts
+from tf_mopoe.types import Number
 
 
 @dataclasses.dataclass(frozen=True)
 class MMVAEPlus(Method):
     """MMVAE+: the mixture of experts with private latent variables (Palumbo, Daunhawer, Vogt, ICLR 2023: PolyMNIST)."""
 
-    beta: object = 2.5
+    beta: Number = 2.5
     num_samples: int = 1
     encoder = LaplaceEncoder
     needs_private = True
@@ -39,7 +40,7 @@ class MoPoEPlus(Method):
     The mixture starts near its centre with weights that stay equal, so that it does not collapse onto a few components.
     """
 
-    beta: object = 2.5
+    beta: Number = 2.5
     num_components: int = 40
     needs_private = True
 
@@ -56,7 +57,7 @@ class MoPoEPlus(Method):
 class DMVAE(Method):
     """DMVAE: bounds of the product and of each expert, every private latent its own (Lee & Pavlovic, CVPRW 2021)."""
 
-    beta: object = 1.0
+    beta: Number = 1.0
     needs_private = True
 
     def parts(self, encoders):
@@ -83,8 +84,8 @@ class MFM(Method):
         ValueError: in the model, for a label that is no modality, or the only one.
     """
 
-    beta: object = 1.0
-    label: str = None
+    beta: Number = 1.0
+    label: str | None = None
     needs_private = True
 
     def parts(self, encoders):
