@@ -2,9 +2,9 @@
 
     python -m trainers.counts --export=cells.npz --seeds=0
     python -m venv peer && peer/bin/pip install torch scvi-tools==1.4.2
-    peer/bin/python trainers/peer_scvi.py cells.npz
+    peer/bin/python -I trainers/peer_scvi.py cells.npz    # and the number of epochs; default 100
 
-Networks of the sizes of trainers/counts.py and as many epochs; the size factor is the row's total (`use_observed_lib_size`).
+Networks of the sizes of trainers/counts.py; the size factor is the row's total (`use_observed_lib_size`).
 log p(x) is its own `get_marginal_ll`, importance sampling with 1,000 draws, summed over the genes.
 """
 
@@ -19,7 +19,7 @@ LIKELIHOODS = ("poisson", "nb", "zinb")
 SETTINGS = {"n_latent": 10, "n_hidden": 128, "n_layers": 1, "use_observed_lib_size": True}
 
 
-def main(path):
+def main(path, epochs=100):
     with np.load(path) as file:
         counts, test = file["counts"], file["test_0"]
     train = np.setdiff1d(np.arange(len(counts)), test)
@@ -30,7 +30,7 @@ def main(path):
         scvi.model.SCVI.setup_anndata(cells)
         model = scvi.model.SCVI(cells, gene_likelihood=likelihood, **SETTINGS)
         start = time.time()
-        model.train(max_epochs=100, batch_size=64, train_size=1.0, enable_progress_bar=False, accelerator="cpu")
+        model.train(max_epochs=int(epochs), batch_size=64, train_size=1.0, enable_progress_bar=False, accelerator="cpu")
         seconds = time.time() - start
         nats = model.get_marginal_ll(
             anndata.AnnData(counts[test]), n_mc_samples=1000, n_mc_samples_per_pass=10, return_mean=True
@@ -39,4 +39,4 @@ def main(path):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

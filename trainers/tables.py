@@ -30,7 +30,9 @@ flags.DEFINE_list("seeds", ["0"], "Of the model and of what is hidden.")
 flags.DEFINE_list("refine_steps", ["0", "400"], "Steps of gradient ascent on each row's posterior.")
 flags.DEFINE_string("joint_posterior", None, "As of MultimodalVAE. Default: the data's own.")
 flags.DEFINE_integer("latent_dim", None, "Latent variables. Default: the data's own.", lower_bound=1)
-flags.DEFINE_integer("hidden_units", 128, "Of the one hidden layer of each network.", lower_bound=1)
+flags.DEFINE_integer(
+    "hidden_units", None, "Of the one hidden layer of a network. Default: the data's own.", lower_bound=1
+)
 flags.DEFINE_integer("epochs", None, "Of training. Default: the data's own.", lower_bound=1)
 flags.DEFINE_integer("batch_size", 64, "Rows in a step.", lower_bound=1)
 flags.DEFINE_float("learning_rate", 5e-3, "At the start; it ends at 0.", lower_bound=0.0)
@@ -40,8 +42,8 @@ DRAWS = 200
 WIDE = 50  # columns, from which on a decoder is linear: few rows say little of many weights
 # Where cells are missing and the tables mostly there, the product; where whole tables are missing, all subsets.
 DEFAULTS = {
-    "cells": {"joint_posterior": "mvtcae", "latent_dim": 20, "epochs": 300},
-    "hospital": {"joint_posterior": "mopoe", "latent_dim": 8, "epochs": 150},
+    "cells": {"joint_posterior": "mvtcae", "latent_dim": 20, "hidden_units": 64, "epochs": 300},
+    "hospital": {"joint_posterior": "mopoe", "latent_dim": 8, "hidden_units": 128, "epochs": 150},
 }
 Normal = mopoe.likelihoods.Normal
 
@@ -172,10 +174,10 @@ def fitted_mofa(model, tables):
     return model
 
 
-def trained(data, seed, joint_posterior, latent_dim, epochs):
+def trained(data, seed, joint_posterior, latent_dim, hidden_units, epochs):
     """The model of docs/data.md, trained on the data's inputs."""
     keras.utils.set_random_seed(seed)
-    encode, units = mopoe.networks.mlp_encoder, (FLAGS.hidden_units,)
+    encode, units = mopoe.networks.mlp_encoder, (hidden_units,)
     encoders, decoders = {}, {}
     for name, x in data.inputs.items():
         likelihood, normalization = data.kinds[name]
