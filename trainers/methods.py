@@ -53,7 +53,7 @@ METHODS = {
     "masked": methods.Masked,
     "masked_attention": lambda beta: methods.Masked(beta, "attention"),
     "jnf": methods.JNF,
-    "mmvm": lambda beta: methods.MMVM(beta, Decay(1.0, 5000, 0.0)),  # alpha, in the steps that these runs have
+    "mmvm": lambda beta: methods.MMVM(beta, Decay(1.0, 1000, 0.0)),  # alpha is 0 before these runs end
     "conjunctive": lambda beta: methods.Kurle(beta, "conjunctive"),
     "disjunctive": lambda beta: methods.Kurle(beta, "disjunctive"),
 }
