@@ -30,9 +30,8 @@ flags.DEFINE_list("seeds", ["0"], "Of the model and of what is hidden.")
 flags.DEFINE_list("refine_steps", ["0", "400"], "Steps of gradient ascent on each row's posterior.")
 flags.DEFINE_string("joint_posterior", None, "As of MultimodalVAE. Default: the data's own.")
 flags.DEFINE_integer("latent_dim", None, "Latent variables. Default: the data's own.", lower_bound=1)
-flags.DEFINE_integer(
-    "hidden_units", None, "Of the one hidden layer of a network. Default: the data's own.", lower_bound=1
-)
+flags.DEFINE_integer("hidden_units", 128, "Of the one hidden layer of each encoder.", lower_bound=1)
+flags.DEFINE_integer("decoder_units", None, "Likewise of decoders. Default: the data's own.", lower_bound=1)
 flags.DEFINE_integer("epochs", None, "Of training. Default: the data's own.", lower_bound=1)
 flags.DEFINE_integer("batch_size", 64, "Rows in a step.", lower_bound=1)
 flags.DEFINE_float("learning_rate", 5e-3, "At the start; it ends at 0.", lower_bound=0.0)
@@ -42,8 +41,8 @@ DRAWS = 200
 WIDE = 50  # columns, from which on a decoder is linear: few rows say little of many weights
 # Where cells are missing and the tables mostly there, the product; where whole tables are missing, all subsets.
 DEFAULTS = {
-    "cells": {"joint_posterior": "mvtcae", "latent_dim": 20, "hidden_units": 64, "epochs": 300},
-    "hospital": {"joint_posterior": "mopoe", "latent_dim": 8, "hidden_units": 128, "epochs": 150},
+    "cells": {"joint_posterior": "mvtcae", "latent_dim": 20, "decoder_units": 64, "epochs": 300},
+    "hospital": {"joint_posterior": "mopoe", "latent_dim": 8, "decoder_units": 128, "epochs": 150},
 }
 Normal = mopoe.likelihoods.Normal
 
@@ -174,17 +173,16 @@ def fitted_mofa(model, tables):
     return model
 
 
-def trained(data, seed, joint_posterior, latent_dim, hidden_units, epochs):
+def trained(data, seed, joint_posterior, latent_dim, decoder_units, epochs):
     """The model of docs/data.md, trained on the data's inputs."""
     keras.utils.set_random_seed(seed)
-    encode, units = mopoe.networks.mlp_encoder, (hidden_units,)
     encoders, decoders = {}, {}
     for name, x in data.inputs.items():
         likelihood, normalization = data.kinds[name]
-        network = encode(2 * x.shape[1], units)
+        network = mopoe.networks.mlp_encoder(2 * x.shape[1], (FLAGS.hidden_units,))
         encoders[name] = mopoe.GaussianEncoder(network, latent_dim, normalization=normalization, cells=True)
         linear = x.shape[1] > WIDE
-        network = keras.Sequential([keras.layers.Identity() if linear else keras.layers.Dense(*units, "relu")])
+        network = keras.Sequential([keras.layers.Identity() if linear else keras.layers.Dense(decoder_units, "relu")])
         decoders[name] = mopoe.Decoder(network, likelihood, event_shape=x.shape[1])
     steps = epochs * -(-len(x) // FLAGS.batch_size)
     beta = keras.optimizers.schedules.PolynomialDecay(0.0, int(0.4 * steps), 1.0)
