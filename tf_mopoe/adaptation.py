@@ -1,7 +1,6 @@
 """What normalizations and likelihoods take from data before the training, and a warning where nothing does but should."""
 
 import warnings
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -34,7 +33,7 @@ class Adapting:
     def _likelihoods(self):
         return [decoder.likelihood for decoder in self.decoders.values()]
 
-    def adapt(self, inputs: Any) -> None:
+    def adapt(self, inputs):
         """Take from data what `GaussianEncoder(normalization=...)` and likelihoods in the data's units need.
 
         That is the mean and standard deviation of each variable, over the rows and cells that are there. It replaces what

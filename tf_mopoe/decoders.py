@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
@@ -10,8 +9,6 @@ import tensorflow as tf
 from tf_mopoe import likelihoods
 from tf_mopoe.checks import is_integer
 from tf_mopoe.freezing import hand_down
-from tf_mopoe.likelihoods.likelihood import Likelihood
-from tf_mopoe.types import Array, Distribution, Network, Tensor
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -34,9 +31,7 @@ class Decoder(keras.layers.Layer):
         ValueError: for a network that is no layer or gives several tensors, another likelihood or `event_shape`.
     """
 
-    def __init__(
-        self, network: Network, likelihood: Likelihood, event_shape: int | Sequence[int] | None = None, **kwargs
-    ):
+    def __init__(self, network, likelihood, event_shape=None, **kwargs):
         super().__init__(**kwargs)
         if not isinstance(network, keras.layers.Layer):
             raise ValueError(f"`network` must be a Keras layer or model. Received: network={network!r}")
@@ -81,7 +76,7 @@ class Decoder(keras.layers.Layer):
         flat = tf.reshape(features, [-1, math.prod(features.shape[1:])])
         return tf.reshape(self.head(flat), [-1, *self.output_shape_of(features.shape)])
 
-    def call(self, z: Array, training: bool | None = None, size: Tensor | None = None) -> Distribution:
+    def call(self, z, training=None, size=None):
         """`size`: the rows' totals, [B], for a likelihood that `reads_size`; None: those it knows from the data."""
         arguments = {"size": size} if self.likelihood.reads_size else {}
         return self.likelihood(self.output(z, training), **arguments)

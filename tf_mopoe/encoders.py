@@ -1,14 +1,11 @@
 """A modality's encoder: what its network reads of x, any Keras network, then the heads of a diagonal density."""
 
-from typing import Any
-
 import keras
 import tensorflow as tf
 
 from tf_mopoe.checks import check_choice, check_count, check_number
 from tf_mopoe.families import FAMILIES, Normal, scale_of
 from tf_mopoe.freezing import hand_down
-from tf_mopoe.types import Array, Network
 from tf_mopoe.units import Units, units_shape
 
 NORMALIZATIONS = (None, "standard", "log1p", "log1p_share")
@@ -50,16 +47,7 @@ class GaussianEncoder(keras.layers.Layer):
     family = Normal
     x_dtype = "float32"  # of x; the model sets it to that of the likelihood
 
-    def __init__(
-        self,
-        network: Network,
-        latent_dim: int,
-        private_dim: int = 0,
-        normalization: str | None = None,
-        cells: bool = False,
-        hidden_share: float = 0.1,
-        **kwargs,
-    ):
+    def __init__(self, network, latent_dim, private_dim=0, normalization=None, cells=False, hidden_share=0.1, **kwargs):
         super().__init__(**kwargs)
         if not isinstance(network, keras.layers.Layer):
             raise ValueError(f"`network` must be a Keras layer or model. Received: network={network!r}")
@@ -145,7 +133,7 @@ class GaussianEncoder(keras.layers.Layer):
             return None
         return self.transformed(tf.where(tf.math.is_nan(x), 0.0, x)).numpy()
 
-    def adapt(self, moments: Any) -> None:
+    def adapt(self, moments):
         """Take the data's units from `Moments`, see `MultimodalVAE.adapt`."""
         self.units.adapt(moments)
 
@@ -175,7 +163,7 @@ class GaussianEncoder(keras.layers.Layer):
         features = self.features(network_input, training=training)
         return self.shared(features), self.private(features) if self.private_dim else ()
 
-    def call(self, x: Array, training: bool | None = None) -> Any:
+    def call(self, x, training=None):
         x = x if isinstance(x, dict) else self.network_input(x)
         return self.family.distribution(*self.shared(self.features(x, training=training)))
 

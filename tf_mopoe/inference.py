@@ -1,8 +1,6 @@
 """What a trained model is asked for: translations, new rows, embeddings, and how likely data are."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -12,7 +10,6 @@ from tf_mopoe import inputs as reading
 from tf_mopoe.checks import check_count
 from tf_mopoe.marginal_likelihood import marginal_log_likelihood
 from tf_mopoe.streams import as_stream
-from tf_mopoe.types import Inputs, Tensor
 
 NUMBERS, MOST_ROWS = 2**22, 2**14  # of x of one modality, and rows, at a time
 
@@ -38,7 +35,7 @@ class Inference:
         """How many rows of arrays are a batch of the methods here."""
         return max(min(NUMBERS // max(map(math.prod, self.event_shapes.values())), MOST_ROWS), 1)
 
-    def embed(self, inputs: Inputs) -> Any:
+    def embed(self, inputs):
         """The mean of the posterior of all that each row has, `subset_posterior`: NumPy float32 [N, D].
 
         Raises:
@@ -46,13 +43,7 @@ class Inference:
         """
         return np.asarray(self.by_batches(inputs, as_stream(0), lambda batch, _: self.encode(batch).mean()))
 
-    def translate(
-        self,
-        inputs: Inputs,
-        to: str | None = None,
-        seed: int | None = None,
-        private_temperature: float | Mapping[str, float] | None = None,
-    ) -> Any:
+    def translate(self, inputs, to=None, seed=None, private_temperature=None):
         """Generate modalities conditioned on the given ones, using one latent sample per row.
 
         z is drawn from the joint posterior's largest components that the row can form: for "mopoe" and "mvae" the
@@ -92,13 +83,7 @@ class Inference:
         temperature = arguments.checked_temperature(temperature, self.private_dims)
         return self.generative.infer_private(q, z, stream.child("private"), temperature)
 
-    def generate(
-        self,
-        num_samples: int,
-        seed: int | None = None,
-        sampler: Any = None,
-        private_temperature: float | Mapping[str, float] | None = None,
-    ) -> dict[str, Tensor]:
+    def generate(self, num_samples, seed=None, sampler=None, private_temperature=None):
         """Generate `num_samples` rows of every modality from the prior: {name: mean of p(x | z), [num_samples, E]}.
 
         Args:
@@ -125,9 +110,7 @@ class Inference:
         z = self.prior.sample(stream, [rows]) if z is None else z
         return self.decode(z, private=self.private_latents(None, z, stream, private_temperature))
 
-    def log_likelihood(
-        self, inputs: Inputs, num_samples: int = 64, seed: int | None = None, given: Any = None
-    ) -> Tensor:
+    def log_likelihood(self, inputs, num_samples=64, seed=None, given=None):
         """Importance-weighted estimate of log p(X) of what each row has, in nats: [B].
 
             log 1/K sum{ p(X | z[k]) p(z[k]) / q(z[k] | X) : k },   z[1..K] from q, stratified over its components

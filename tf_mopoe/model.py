@@ -1,11 +1,8 @@
 """The model: wires encoders, joint posterior, decoders, priors and objective. It knows no data set, no disk and no plot."""
 
 import warnings
-from collections.abc import Callable, Mapping
-from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tf_mopoe import arguments, config_checks, construction, freezing
@@ -13,8 +10,6 @@ from tf_mopoe import inputs as reading
 from tf_mopoe.adaptation import Adapting
 from tf_mopoe.batch import read
 from tf_mopoe.datasets.rows import Rows
-from tf_mopoe.decoders import Decoder
-from tf_mopoe.encoders import GaussianEncoder
 from tf_mopoe.generative import Generative
 from tf_mopoe.inference import Inference
 from tf_mopoe.network_losses import weight_losses
@@ -26,7 +21,6 @@ from tf_mopoe.predictive import Predictive
 from tf_mopoe.saving import Saved
 from tf_mopoe.streams import as_stream
 from tf_mopoe.training import BATCH_SIZE, BoundModel
-from tf_mopoe.types import Array, Distribution, Inputs, Number, Tensor
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -71,18 +65,18 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
 
     def __init__(
         self,
-        encoders: Mapping[str, GaussianEncoder],
-        decoders: Mapping[str, Decoder],
-        joint_posterior: Any = None,
-        objective: Callable | None = None,
-        reconstruction_weights: str | Mapping[str, float] | None = None,
-        private_beta: Number | None = None,
-        seed: int | None = None,
-        prior: Any = None,
-        private_prior: Any = None,
-        private_source: str | None = None,
-        private_temperature: float | Mapping[str, float] = 1.0,
-        method: Any = None,
+        encoders,
+        decoders,
+        joint_posterior=None,
+        objective=None,
+        reconstruction_weights=None,
+        private_beta=None,
+        seed=None,
+        prior=None,
+        private_prior=None,
+        private_source=None,
+        private_temperature=1.0,
+        method=None,
         **kwargs,
     ):
         arguments.check_parts(encoders, decoders)
@@ -127,14 +121,14 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
         """No-op: all parts are built when the model is made."""
 
     @property
-    def generative(self) -> Generative:
+    def generative(self):
         """p, the generative side, of no batch yet: `Generative`."""
         priors = self.prior, self.private_priors, self.auxiliary_priors
         return Generative(self.decoders, *priors, self._term_weights, self._private_beta)
 
     # ---- from inputs to distributions
 
-    def encode(self, inputs: Inputs, training: bool = False, seed: int | None = None) -> Posterior:
+    def encode(self, inputs, training=False, seed=None):
         """Return q, the `Posterior` of a dict of inputs: of the joint latent variables, of any subset, the private ones.
 
         Args:
@@ -181,9 +175,7 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
             pairs = [(pair[0], tf.where(has, pair[1], 1.0)) if pair else () for pair in pairs]
         return *pairs, loss
 
-    def decode(
-        self, z: Array, to: str | None = None, private: Mapping[str, Tensor] | None = None, batch: Any = None
-    ) -> Any:
+    def decode(self, z, to=None, private=None, batch=None):
         """What is reported of p(x | z), z [B, D], its mean for most likelihoods: {name: [B, E]}, or one tensor by `to`.
 
         Args:
@@ -201,7 +193,7 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
             made[name] = self.decoders[name].likelihood.mean(distribution)
         return made if to is None else made[to]
 
-    def joint_posterior(self, inputs: Inputs, seed: int | None = None) -> Distribution:
+    def joint_posterior(self, inputs, seed=None):
         """q(z | X), the mixture over the subsets of the modalities that are given: `tfd.Mixture`, [B] x [D].
 
         A subset that a row cannot form has weight 0 in that row. Where the subsets are too many (`MixtureOfProducts`), the
@@ -212,14 +204,14 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
         """
         return self.encode(self.check_rows(inputs), seed=as_stream(seed)).joint.distribution()
 
-    def subset_posterior(self, inputs: Inputs) -> Distribution:
+    def subset_posterior(self, inputs):
         """The product of all the experts that each row has: `tfd.MultivariateNormalDiag`, [B] x [D].
 
         The prior expert joins by the joint posterior's rule. Raises as `joint_posterior`.
         """
         return self.encode(self.check_rows(inputs)).subset().component(0)
 
-    def call(self, inputs: Inputs, training: bool = False) -> dict[str, Tensor]:
+    def call(self, inputs, training=False):
         """{name: mean of p(x | z) [B, E]} of every modality, z the mean of the subset posterior.
 
         (Of the joint posterior, where experts have no product: Laplace.)
@@ -239,7 +231,7 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
         losses = [*q.losses, *p.losses, weight_losses(self)]
         return terms._replace(loss=terms.loss + tf.add_n(losses)), q
 
-    def predict(self, x: Any, batch_size: int | None = None, *args, **kwargs) -> dict[str, np.ndarray]:
+    def predict(self, x, batch_size=None, *args, **kwargs):
         """As `keras.Model.predict`: {name: reconstruction mean}, NumPy arrays [N, E], see `call`.
 
         Raises:
@@ -255,7 +247,7 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
     # ---- errors before the work
 
     @property
-    def specs(self) -> dict:
+    def specs(self):
         """What the model takes of each modality: {name: `inputs.Spec`}."""
         return {
             name: reading.Spec(shape, self.decoders[name].likelihood.x_dtype, self.encoders[name].cells)

@@ -1,7 +1,6 @@
 """The posterior predictive distribution: draws of data given data, and missing cells filled from it."""
 
 import math
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -10,7 +9,6 @@ from tf_mopoe import inputs as reading
 from tf_mopoe.checks import check_count
 from tf_mopoe.refinement import refined
 from tf_mopoe.streams import as_stream
-from tf_mopoe.types import Inputs
 
 NUMBERS = 2**23  # of x that are drawn in one go, about
 
@@ -26,14 +24,7 @@ class Imputation(dict):
 class Predictive:
     """The part of a `MultimodalVAE` that draws from p(x* | X)."""
 
-    def posterior_predictive(
-        self,
-        inputs: Inputs,
-        to: str | None = None,
-        num_samples: int = 100,
-        seed: int | None = None,
-        refine_steps: int = 0,
-    ) -> Any:
+    def posterior_predictive(self, inputs, to=None, num_samples=100, seed=None, refine_steps=0):
         """Draw x of every modality given what each row has: z and the noise of p(x | z) both.
 
             z[k] from q(z | X), w[k] from its posterior or prior, x[k] from p(x | z[k], w[k])
@@ -69,9 +60,7 @@ class Predictive:
 
         return self.by_batches(inputs, as_stream(seed), of_batch, axis=1)
 
-    def impute(
-        self, inputs: Inputs, num_samples: int = 100, refine_steps: int = 0, seed: int | None = None
-    ) -> Imputation:
+    def impute(self, inputs, num_samples=100, refine_steps=0, seed=None):
         """Fill what is missing, rows and cells, by the mean of its posterior predictive distribution.
 
         Args:

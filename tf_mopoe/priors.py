@@ -4,7 +4,6 @@ A model holds one for z and one for each w[m]; objectives, `generate`, `translat
 """
 
 import math
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -12,7 +11,6 @@ import tensorflow as tf
 from tf_mopoe import sampling
 from tf_mopoe.checks import check_count, check_number
 from tf_mopoe.families import Normal, scale_of
-from tf_mopoe.types import Array, Tensor
 
 
 class Prior(keras.layers.Layer):
@@ -43,11 +41,11 @@ class Prior(keras.layers.Layer):
     def build(self, input_shape=None):
         self.built = True
 
-    def log_prob(self, z: Array, given: Any = None) -> Tensor:
+    def log_prob(self, z, given=None):
         """log p(z) in nats: [..., B, D] -> [..., B]."""
         raise NotImplementedError
 
-    def sample(self, stream: Any, shape: Any, given: Any = None, temperature: float = 1.0) -> Tensor:
+    def sample(self, stream, shape, given=None, temperature=1.0):
         """Draw z [*shape, D].
 
         Args:
@@ -58,7 +56,7 @@ class Prior(keras.layers.Layer):
         """
         raise NotImplementedError
 
-    def mean(self, given: Any = None) -> Tensor:
+    def mean(self, given=None):
         """The mean, [D] or [..., B, D]."""
         return tf.zeros([self.latent_dim])
 
@@ -75,21 +73,21 @@ class Located(Prior):
         """loc and scale, [D] or [..., B, D]."""
         raise NotImplementedError
 
-    def log_prob(self, z: Array, given: Any = None) -> Tensor:
+    def log_prob(self, z, given=None):
         loc, scale = self.parameters(given)
         return self.family.log_prob(z, loc, scale + tf.zeros_like(z))
 
-    def kl(self, loc: Array, scale: Tensor, given: Any = None) -> Tensor:
+    def kl(self, loc, scale, given=None):
         """KL( density of loc and scale [..., D] || prior ), [...]."""
         own_loc, own_scale = self.parameters(given)
         return self.family.kl_to_standard((loc - own_loc) / own_scale, scale / own_scale)
 
-    def sample(self, stream: Any, shape: Any, given: Any = None, temperature: float = 1.0) -> Tensor:
+    def sample(self, stream, shape, given=None, temperature=1.0):
         loc, scale = self.parameters(given)
         noise = self.family.noise(stream, tf.concat([shape, [self.latent_dim]], axis=0))
         return loc + temperature * scale * tf.ensure_shape(noise, [None] * (noise.shape.rank - 1) + [self.latent_dim])
 
-    def mean(self, given: Any = None) -> Tensor:
+    def mean(self, given=None):
         return self.parameters(given)[0]
 
 
@@ -102,10 +100,10 @@ class Standard(Located):
     def parameters(self, given=None):
         return tf.zeros([self.latent_dim]), tf.ones([self.latent_dim])
 
-    def log_prob(self, z: Array, given: Any = None) -> Tensor:
+    def log_prob(self, z, given=None):
         return self.family.log_prob(z, tf.zeros_like(z), tf.ones_like(z))
 
-    def kl(self, loc: Array, scale: Tensor, given: Any = None) -> Tensor:
+    def kl(self, loc, scale, given=None):
         return self.family.kl_to_standard(loc, scale)
 
 
@@ -117,7 +115,7 @@ class LearnedScale(Located):
         scale: at the start; default 1.0. The auxiliary priors of private latent variables start at e^-3.
     """
 
-    def __init__(self, scale: float = 1.0, **kwargs):
+    def __init__(self, scale=1.0, **kwargs):
         super().__init__(**kwargs)
         self.scale = check_number("scale", scale)
         if not self.scale:
@@ -148,20 +146,20 @@ class ComponentsPrior(Prior):
         log_weights, loc, scale = self.components()
         return log_weights + self.family.log_probs(z[..., None, :], loc[None], scale[None])[..., 0, :]
 
-    def log_prob(self, z: Array, given: Any = None) -> Tensor:
+    def log_prob(self, z, given=None):
         return tf.reduce_logsumexp(self.component_log_probs(z), axis=-1)
 
     def responsibilities(self, z):
         """p(c | z), [..., B, D] -> [..., B, C]: a row's cluster, where components are clusters (CMVAE)."""
         return tf.nn.softmax(self.component_log_probs(z))
 
-    def sample(self, stream: Any, shape: Any, given: Any = None, temperature: float = 1.0) -> Tensor:
+    def sample(self, stream, shape, given=None, temperature=1.0):
         log_weights, loc, scale = self.components()
         index = sampling.inverse_cdf(tf.exp(log_weights), stream.child("component").uniform(shape))
         noise = self.family.noise(stream.child("noise"), tf.concat([shape, [self.latent_dim]], axis=0))
         return tf.gather(loc, index) + temperature * tf.gather(scale, index) * noise
 
-    def mean(self, given: Any = None) -> Tensor:
+    def mean(self, given=None):
         log_weights, loc, _ = self.components()
         return tf.linalg.matvec(loc, tf.exp(log_weights), transpose_a=True)
 
@@ -180,14 +178,7 @@ class Mixture(ComponentsPrior):
         learn_scale: whether the scales are learned, from 1 on. Default: True.
     """
 
-    def __init__(
-        self,
-        num_components: int = 40,
-        spread: float = 0.1,
-        learn_weights: bool = False,
-        learn_scale: bool = True,
-        **kwargs,
-    ):
+    def __init__(self, num_components=40, spread=0.1, learn_weights=False, learn_scale=True, **kwargs):
         super().__init__(**kwargs)
         self.num_components = check_count("num_components", num_components)
         self.spread = check_number("spread", spread)
@@ -227,7 +218,7 @@ class PseudoInputs(ComponentsPrior):
         spread: standard deviation of the pseudo-inputs at the start; default 0.1.
     """
 
-    def __init__(self, num_components: int = 50, spread: float = 0.1, **kwargs):
+    def __init__(self, num_components=50, spread=0.1, **kwargs):
         super().__init__(**kwargs)
         self.num_components = check_count("num_components", num_components)
         self.spread = check_number("spread", spread)
@@ -275,7 +266,7 @@ class GivenShared(Located):
 
     reads_shared = True
 
-    def __init__(self, hidden_units: int = 128, **kwargs):
+    def __init__(self, hidden_units=128, **kwargs):
         super().__init__(**kwargs)
         self.hidden_units = check_count("hidden_units", hidden_units)
         self.hidden = keras.layers.Dense(hidden_units, activation="silu", dtype="float32")

@@ -8,7 +8,6 @@ import tensorflow as tf
 from tf_mopoe import config_checks, freezing, sharing
 from tf_mopoe import inputs as reading
 from tf_mopoe.hyperparameters import as_number
-from tf_mopoe.types import Path
 
 NAMES = "modalities"  # beside the model's weights in a file: whose they are, in order
 STEP = "step"  # and how many training steps were taken
@@ -50,7 +49,7 @@ class Saved:
             freezing.freeze(model, frozen)
         return model
 
-    def save(self, filepath: Path, *args, **kwargs) -> None:
+    def save(self, filepath, *args, **kwargs):
         """As `keras.Model.save`, with a warning of classes that are not registered, without which no file is read.
 
         Raises:

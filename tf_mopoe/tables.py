@@ -1,17 +1,14 @@
 """Tables of different rows as one set of inputs, and back: pandas DataFrames by their index. Needs pandas."""
 
-from typing import Any
-
 import numpy as np
 
 from tf_mopoe.datasets.arrays import as_rows
 from tf_mopoe.inputs import FLAG
-from tf_mopoe.types import Inputs
 
 __all__ = ["align", "frames"]
 
 
-def align(tables: Inputs) -> tuple[dict, Any]:
+def align(tables):
     """Join tables by their index: a row of any of them is a row of the result.
 
     Args:
@@ -51,7 +48,7 @@ def align(tables: Inputs) -> tuple[dict, Any]:
     return inputs, index
 
 
-def frames(arrays: Inputs, tables: Inputs, index: Any) -> dict:
+def frames(arrays, tables, index):
     """The way back: arrays of the aligned rows as DataFrames with the tables' columns.
 
     Args:

@@ -3,8 +3,6 @@
 import random
 import types
 import warnings
-from collections.abc import Callable
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -15,9 +13,7 @@ from tf_mopoe.datasets.rows import Rows
 from tf_mopoe.hyperparameters import Hyperparameter, as_number, check_assigned, check_hyperparameter
 from tf_mopoe.not_finite import EndAtNotFinite, FirstNotFinite
 from tf_mopoe.objectives import Objective
-from tf_mopoe.objectives.terms import LossTerms
 from tf_mopoe.streams import Stream
-from tf_mopoe.types import Inputs
 
 BATCH_SIZE = 32  # Keras' default
 
@@ -35,7 +31,7 @@ class BoundModel(keras.Model):
     # ---- what may be assigned after the model was made, during the training too
 
     @property
-    def objective(self) -> Callable:
+    def objective(self):
         return self._objective
 
     @objective.setter
@@ -52,7 +48,7 @@ class BoundModel(keras.Model):
             self.make_test_function(force=True)
 
     @property
-    def private_beta(self) -> float | None:
+    def private_beta(self):
         """The weight of the KL of private latent variables; None: that of the objective for the KL of z."""
         return None if self._private_beta is None else self._private_beta.get()
 
@@ -66,7 +62,7 @@ class BoundModel(keras.Model):
         self._private_beta = None if value is None else Hyperparameter(value)
 
     @property
-    def reconstruction_weights(self) -> Any:
+    def reconstruction_weights(self):
         """None, "dimension", or the weights as {name: float}, which cannot be written to: assign another dict."""
         return self._weights_rule if self._weights_rule != "dict" else types.MappingProxyType(self.term_weights)
 
@@ -115,7 +111,7 @@ class BoundModel(keras.Model):
 
     # ---- steps
 
-    def loss_terms(self, inputs: Inputs, stream: Any, training: bool = False) -> LossTerms:
+    def loss_terms(self, inputs, stream, training=False):
         """The objective's `LossTerms` [B] for a batch of inputs.
 
         In the loss is also what the networks add to it: regularisers, and `add_loss` once per call of a network.
@@ -188,15 +184,7 @@ class BoundModel(keras.Model):
 
     # ---- Keras' methods, with errors before the work
 
-    def compile(
-        self,
-        optimizer: Any = "rmsprop",
-        loss: Any = None,
-        loss_weights: Any = None,
-        metrics: Any = None,
-        weighted_metrics: Any = None,
-        **kwargs,
-    ) -> None:
+    def compile(self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, weighted_metrics=None, **kwargs):
         """As `keras.Model.compile`, of an optimizer: the objective is the loss, and its terms are the metrics."""
         given = {"loss": loss, "loss_weights": loss_weights, "metrics": metrics, "weighted_metrics": weighted_metrics}
         arguments.check_no_losses({name: value for name, value in given.items() if value is not None})
@@ -219,9 +207,7 @@ class BoundModel(keras.Model):
             config["optimized"] = [number for number, v in enumerate(self.variables) if id(v) in known]
         return config
 
-    def fit(
-        self, x: Any = None, y: Any = None, batch_size: int | None = None, *args, **kwargs
-    ) -> keras.callbacks.History:
+    def fit(self, x=None, y=None, batch_size=None, *args, **kwargs):
         """As `keras.Model.fit`; `x` is a dict of arrays, `Rows` or a data set of such dicts, and there is no `y`.
 
         Arrays may be of NumPy (any number type, masked), pandas, SciPy or TensorFlow (dense or sparse). They are not copied:
@@ -263,9 +249,7 @@ class BoundModel(keras.Model):
             with self.distribute_strategy.scope():
                 self.optimizer.build(self.trainable_variables)
 
-    def evaluate(
-        self, x: Any = None, y: Any = None, batch_size: int | None = None, *args, num_samples: int = 1, **kwargs
-    ) -> Any:
+    def evaluate(self, x=None, y=None, batch_size=None, *args, num_samples=1, **kwargs):
         """As `keras.Model.evaluate`; `x` is a dict of arrays, `Rows` or a data set of such dicts; there is no `y`.
 
         Args:
@@ -280,7 +264,7 @@ class BoundModel(keras.Model):
             self.evaluation_samples, self.test_function = num_samples, None  # traced again
         return super().evaluate(**(given | given.pop("kwargs", {})))
 
-    def train_on_batch(self, x: Any = None, *args, **kwargs) -> Any:
+    def train_on_batch(self, x=None, *args, **kwargs):
         """As `keras.Model.train_on_batch`; raises as `fit`."""
         given = arguments.arguments_of_call(super().train_on_batch, x, *args, **kwargs)
         given["x"] = self.checked_batch(x)
@@ -291,7 +275,7 @@ class BoundModel(keras.Model):
         self.first_not_finite.check()
         return logs
 
-    def test_on_batch(self, x: Any = None, *args, **kwargs) -> Any:
+    def test_on_batch(self, x=None, *args, **kwargs):
         """As `keras.Model.test_on_batch`; raises as `evaluate`."""
         given = arguments.arguments_of_call(super().test_on_batch, x, *args, **kwargs)
         return super().test_on_batch(**given | {"x": self.checked_batch(x)})

@@ -8,7 +8,6 @@ import tensorflow as tf
 from tf_mopoe.checks import check_choice, check_integer, check_path
 from tf_mopoe.datasets import text
 from tf_mopoe.datasets.rows import Rows
-from tf_mopoe.types import Path
 
 HOME = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 SPLITS = ("train", "validation", "test")  # 0, 1 and 2 in the list of the splits
@@ -27,7 +26,7 @@ ATTRIBUTES = (  # the names, in the order of the official list
 # fmt: on
 
 
-def celeba(data_dir: Path, split: str = "train", seed: int = 0) -> tuple[Rows, np.ndarray]:
+def celeba(data_dir, split="train", seed=0):
     """Bimodal CelebA (Sutter et al. 2020 and 2021): a face, and its attributes as text.
 
     As in the official code: the centre of the picture, 148x148 pixels, is resized to 64x64 by antialiased bicubic

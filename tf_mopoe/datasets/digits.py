@@ -10,7 +10,6 @@ import numpy as np
 from tf_mopoe.checks import check_choice, check_integer, check_path
 from tf_mopoe.datasets import logmel, text
 from tf_mopoe.datasets.pairing import pair_by_label
-from tf_mopoe.types import Path
 
 NAMES = text.DIGITS
 ALPHABET = " abcdefghijklmnopqrstuvwxyz"
@@ -18,9 +17,7 @@ LENGTH = 8  # characters of a word
 DATA = pathlib.Path(__file__).parent / "data" / "digits.npz"
 
 
-def load_digits(
-    split: str = "train", seed: int = 0, epoch: int = 0, speech: Path | None = None
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def load_digits(split="train", seed=0, epoch=0, speech=None):
     """The embedded data set: MNIST pictures, synthetic speech (espeak-ng) and words, paired by label.
 
     10,000 train and 2,000 test pictures; 2,250 train and 720 test recordings. The splits share no picture and no voice.
@@ -63,7 +60,7 @@ def load_digits(
     return inputs, labels
 
 
-def free_spoken_digits(path: Path, split: str = "train") -> tuple[np.ndarray, np.ndarray]:
+def free_spoken_digits(path, split="train"):
     """Real recordings of spoken digits, as log-mels: the Free Spoken Digit Dataset.
 
     Args:

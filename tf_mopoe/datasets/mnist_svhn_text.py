@@ -11,7 +11,6 @@ from tf_mopoe.datasets.download import find_or_fetch
 from tf_mopoe.datasets.mnist import mnist
 from tf_mopoe.datasets.pairing import pair_by_label
 from tf_mopoe.datasets.rows import Rows
-from tf_mopoe.types import Path
 
 LENGTH = 8  # characters of a text
 GREY = "svhn_grey_digits.npz"
@@ -38,9 +37,7 @@ SVHN = {
 }
 
 
-def mnist_svhn_text(
-    data_dir: Path, split: str = "train", seed: int = 0, epoch: int = 0, download: bool = True
-) -> tuple[Rows, np.ndarray]:
+def mnist_svhn_text(data_dir, split="train", seed=0, epoch=0, download=True):
     """MNIST-SVHN-Text (Sutter et al. 2020, section 4.1; 2021, section 5.1): rows that share a digit, not a source.
 
     A row for every MNIST picture, with equally many rows of each digit; its SVHN picture and the offset of its text are

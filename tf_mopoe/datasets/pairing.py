@@ -1,13 +1,11 @@
 """Weak pairing: rows of several modalities that share a label, not a source."""
 
-from typing import Any
-
 import numpy as np
 
 from tf_mopoe.checks import check_count, check_integer
 
 
-def pair_by_label(labels: np.ndarray, num_rows: int, seed: int = 0, epoch: int = 0) -> Any:
+def pair_by_label(labels, num_rows, seed=0, epoch=0):
     """Draws rows that agree in their label.
 
     Every class has the same number of rows, to within one. Within a class each modality's items are used in a new order,

@@ -1,7 +1,6 @@
 """PolyMNIST: the same digit, differently written, on several backgrounds; made from MNIST and a few pictures."""
 
 import pathlib
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -9,13 +8,12 @@ import tensorflow as tf
 from tf_mopoe.checks import check_integer, check_path
 from tf_mopoe.datasets.mnist import mnist as read_mnist
 from tf_mopoe.datasets.rows import Rows
-from tf_mopoe.types import Path
 
 SIZE = 28  # pixels
 PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "hubble_deep_field.jpg", "rocket.jpg")  # scikit-image's
 
 
-def polymnist(mnist: Path, backgrounds: Any = None, split: str = "train", seed: int = 0) -> tuple[Rows, np.ndarray]:
+def polymnist(mnist, backgrounds=None, split="train", seed=0):
     """Digits in M views: crops of M background pictures, their colours inverted where the digit is.
 
     The recipe of the published data (Sutter et al., 2021; their code's mmnist/MMNISTDataset.py): the views of a row share

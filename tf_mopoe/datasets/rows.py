@@ -1,14 +1,10 @@
 """Rows that are made when they are asked for: data sets too large, or too easily made, to be kept as arrays."""
 
-from collections.abc import Callable
-from typing import Self
-
 import numpy as np
 import tensorflow as tf
 
 from tf_mopoe.checks import check_count, check_integer
 from tf_mopoe.datasets.arrays import SparseRows
-from tf_mopoe.types import Inputs
 
 
 class Rows:
@@ -25,14 +21,14 @@ class Rows:
             the same row.
     """
 
-    def __init__(self, num_rows: int, make: Callable):
+    def __init__(self, num_rows, make):
         self.num_rows = check_count("num_rows", num_rows, low=0)
         if not callable(make):
             raise ValueError(f"`make` must be a function. Received: make={make!r}")
         self.make = make
 
     @classmethod
-    def of(cls, arrays: Inputs) -> Self:
+    def of(cls, arrays):
         """Rows of arrays {name: [N, ...]}, of which nothing is copied but what a batch asks for; `Rows` stay as they are."""
         if isinstance(arrays, Rows):
             return arrays
@@ -74,23 +70,23 @@ class Rows:
         rows = np.where(rows < 0, rows + self.num_rows, rows)
         return {name: x.numpy() for name, x in self.make(tf.constant(rows, tf.int64)).items()}
 
-    def take(self, num_rows: int) -> Self:
+    def take(self, num_rows):
         """The first `num_rows` of these, or all if there are fewer."""
         return Rows(min(check_count("num_rows", num_rows, low=0), self.num_rows), self.make)
 
-    def drop(self, num_rows: int) -> Self:
+    def drop(self, num_rows):
         """All but the first `num_rows` of these."""
         first = min(check_count("num_rows", num_rows, low=0), self.num_rows)
         return Rows(self.num_rows - first, lambda rows: self.make(rows + first))
 
-    def join(self, arrays: Inputs) -> Self:
+    def join(self, arrays):
         """These rows with more entries, {name: [N, ...]}, such as `has_<name>` flags."""
         more = Rows.of(arrays)
         if len(more) != len(self):
             raise ValueError(f"`arrays` must have {len(self)} rows. Received: {len(more)}")
         return Rows(self.num_rows, lambda rows: self.make(rows) | more.make(rows))
 
-    def dataset(self, batch_size: int, seed: int | None = None, order: np.ndarray | None = None) -> tf.data.Dataset:
+    def dataset(self, batch_size, seed=None, order=None):
         """A `tf.data.Dataset` of batches {name: [B, ...]}, made ahead of their use; the last may have fewer rows.
 
         Args:

@@ -5,10 +5,9 @@ import math
 import numpy as np
 
 from tf_mopoe.checks import check_count
-from tf_mopoe.types import Array
 
 
-def bits_per_dimension(log_probs: Array, num_variables: int) -> np.ndarray:
+def bits_per_dimension(log_probs, num_variables):
     """-log2 p(x) per variable: what a perfect code would need. For integers (`DiscretizedLogistic`), not for densities.
 
     Args:

@@ -1,11 +1,9 @@
 """Calibration: does one more expert help?"""
 
-from collections.abc import Mapping
-
 import numpy as np
 
 
-def expert_calibration(log_likelihoods: Mapping) -> float:
+def expert_calibration(log_likelihoods):
     """Share of the pairs (A, A with one more modality) of which the larger has the higher mean log-likelihood.
 
     Experts that are surer than they should be draw their product away from the posterior: the same rows get a lower

@@ -1,19 +1,14 @@
 """Classifiers of single modalities: they read the label from what a model makes."""
 
-from collections.abc import Callable
-
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
 
 from tf_mopoe.checks import as_array, check_count
-from tf_mopoe.types import Array
 
 
-def train_classifier(
-    x: Array, labels: np.ndarray, epochs: int = 8, batch_size: int = 128, seed: int = 0, verbose: int = 0
-) -> keras.Model:
+def train_classifier(x, labels, epochs=8, batch_size=128, seed=0, verbose=0):
     """A small convolutional classifier for pictures (log-mels included) of any size, trained here.
 
     Three convolutions with stride 2, dropout, one dense layer; random shifts of up to 2 pixels, so that it reads shapes
@@ -62,7 +57,7 @@ def train_classifier(
     return model
 
 
-def read_label(classifier: Callable, x: Array, batch_size: int = 1000) -> np.ndarray:
+def read_label(classifier, x, batch_size=1000):
     """The class a classifier gives each row: x [N, E] -> int [N].
 
     A Keras model is run in inference mode; any other callable is taken to give the classes itself.

@@ -1,8 +1,5 @@
 """Coherence: does what a model makes show the class of what it was given?"""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
-
 import numpy as np
 
 from tf_mopoe.arguments import checked_latents
@@ -10,10 +7,9 @@ from tf_mopoe.checks import check_count, check_integer
 from tf_mopoe.datasets.rows import Rows, take
 from tf_mopoe.evaluation import subset_latents
 from tf_mopoe.evaluation.classifiers import check_functions, check_labels, read_label
-from tf_mopoe.types import Inputs, Model
 
 
-def classifier_accuracy(inputs: Inputs, labels: np.ndarray, classifiers: Mapping[str, Callable]) -> dict[str, float]:
+def classifier_accuracy(inputs, labels, classifiers):
     """{name: share of the real rows that each classifier reads right}: what a coherence can be at most, about.
 
     Raises:
@@ -33,16 +29,7 @@ def classifier_accuracy(inputs: Inputs, labels: np.ndarray, classifiers: Mapping
     return {name: count / len(labels) for name, count in right.items()}
 
 
-def conditional_coherence(
-    model: Model,
-    inputs: Inputs,
-    labels: np.ndarray,
-    classifiers: Mapping[str, Callable],
-    sizes: Sequence[int] | None = None,
-    batch_size: int = 1000,
-    seed: int = 0,
-    progress: Callable | None = None,
-) -> dict:
+def conditional_coherence(model, inputs, labels, classifiers, sizes=None, batch_size=1000, seed=0, progress=None):
     """Share of the rows whose translation shows their label, for subsets of the given modalities and every target.
 
     Reference: Sutter et al. 2021, section 5 (conditional generation). One sample z a row, as of `model.translate`; a
@@ -86,7 +73,7 @@ def conditional_coherence(
     return {pair: count / len(labels) for pair, count in right.items()}
 
 
-def mean_by_number_given(values: Mapping) -> dict[int, float]:
+def mean_by_number_given(values):
     """The mean of a measure over all that have the same number of given modalities: {1: value, 2: value, ...}.
 
     Each pair of given and target counts the same. So Sutter et al. 2021 and what followed report coherence on PolyMNIST,
@@ -104,9 +91,7 @@ def mean_by_number_given(values: Mapping) -> dict[int, float]:
     return {number: float(np.mean(groups[number])) for number in sorted(groups)}
 
 
-def joint_coherence(
-    model: Model, classifiers: Mapping[str, Callable], num_samples: int = 1000, seed: int = 0, latent: Any = None
-) -> float:
+def joint_coherence(model, classifiers, num_samples=1000, seed=0, latent=None):
     """Share of the rows made from the prior on whose class all classifiers agree (Sutter et al. 2021, section 5).
 
     Private latent variables come from their prior in either case, as in `model.generate`.

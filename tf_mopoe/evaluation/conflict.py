@@ -8,10 +8,9 @@ from tf_mopoe import inputs as reading
 from tf_mopoe.datasets.rows import Rows, take
 from tf_mopoe.evaluation import subset_latents
 from tf_mopoe.families import Normal
-from tf_mopoe.types import Inputs, Model
 
 
-def expert_conflict(model: Model, inputs: Inputs, batch_size: int = 1000) -> dict:
+def expert_conflict(model, inputs, batch_size=1000):
     """How much less likely the modalities of a row are together than each by itself, in nats, mean over its pairs.
 
         conflict(a, b) = -log integral{ q(z | x[a]) q(z | x[b]) / p(z) } = log p(x[a]) p(x[b]) / p(x[a], x[b])

@@ -1,16 +1,13 @@
 """Features of pictures, between which Frechet distances are measured: functions x [N, E] -> [N, F]."""
 
-from collections.abc import Callable
-
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tf_mopoe.evaluation.classifiers import in_batches
-from tf_mopoe.types import Network
 
 
-def classifier_features(classifier: Network, batch_size: int = 1000) -> Callable:
+def classifier_features(classifier, batch_size=1000):
     """What a classifier's last layer sees. Call a distance on these "FD, classifier features", never FID.
 
     Args:
@@ -29,7 +26,7 @@ def classifier_features(classifier: Network, batch_size: int = 1000) -> Callable
     return lambda x: in_batches(model, x, batch_size)
 
 
-def inception_features(weights: str = "imagenet", batch_size: int = 100) -> Callable:
+def inception_features(weights="imagenet", batch_size=100):
     """The 2048 averaged features of InceptionV3 (Szegedy et al. 2016), as Heusel et al. 2017 use them.
 
     The weights are those of `keras.applications`, downloaded once. Published FIDs rest on another training of the

@@ -1,17 +1,14 @@
 """The Frechet distance of what a model makes from real rows."""
 
-from collections.abc import Callable, Mapping
-
 import numpy as np
 
 from tf_mopoe.checks import check_count, check_integer
 from tf_mopoe.datasets.rows import take
 from tf_mopoe.evaluation import subset_latents
 from tf_mopoe.evaluation.classifiers import check_functions
-from tf_mopoe.types import Inputs, Model
 
 
-def frechet_distance(features_a: np.ndarray, features_b: np.ndarray) -> float:
+def frechet_distance(features_a, features_b):
     """The squared Frechet (2-Wasserstein) distance of two sets of features, each taken as a Gaussian.
 
         |mean_a - mean_b|^2 + trace( cov_a + cov_b - 2 (cov_a cov_b)^(1/2) )
@@ -52,15 +49,7 @@ def as_features(argument, features):
     return features
 
 
-def frechet_distances(
-    model: Model,
-    inputs: Inputs,
-    features: Mapping[str, Callable],
-    num_samples: int | None = None,
-    batch_size: int = 1000,
-    seed: int = 0,
-    progress: Callable | None = None,
-) -> dict:
+def frechet_distances(model, inputs, features, num_samples=None, batch_size=1000, seed=0, progress=None):
     """Frechet distance between real rows and made ones: from the prior, and translated from each other modality.
 
     Args:

@@ -1,22 +1,12 @@
 """A Gaussian mixture fitted to where a model puts its rows, to draw from in place of the prior."""
 
-from typing import Any
-
 import numpy as np
 
 from tf_mopoe.checks import check_choice, check_count
 from tf_mopoe.evaluation import subset_latents
-from tf_mopoe.types import Inputs, Model
 
 
-def latent_mixture(
-    model: Model,
-    inputs: Inputs,
-    num_components: int = 10,
-    covariance: str = "full",
-    seed: int = 0,
-    batch_size: int = 1000,
-) -> Any:
+def latent_mixture(model, inputs, num_components=10, covariance="full", seed=0, batch_size=1000):
     """Fits a Gaussian mixture to the joint posterior's means of the rows ("ex-post density estimation").
 
     Reference: Ghosh et al., "From variational to deterministic autoencoders", ICLR 2020: ten components with full

@@ -1,27 +1,16 @@
 """A linear classifier on the latent space: how much of the class each subset of the modalities puts there."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from tf_mopoe.checks import check_count, is_integer
 from tf_mopoe.datasets.rows import take
 from tf_mopoe.evaluation import subset_latents
 from tf_mopoe.evaluation.classifiers import check_labels
-from tf_mopoe.types import Inputs, Model
 
 
 def linear_accuracy(
-    model: Model,
-    train_inputs: Inputs,
-    train_labels: np.ndarray,
-    test_inputs: Inputs,
-    test_labels: np.ndarray,
-    num_train: int | None = None,
-    seed: int = 0,
-    batch_size: int = 1000,
-    progress: Callable | None = None,
-) -> dict:
+    model, train_inputs, train_labels, test_inputs, test_labels, num_train=None, seed=0, batch_size=1000, progress=None
+):
     """Test accuracy of logistic regression on the latent representation, for every non-empty subset of the modalities.
 
     A row's representation is the mean of the distribution from which the method translates: for "mopoe" and "mvae" the

@@ -7,7 +7,7 @@ TensorFlow is not installed (`import tf_mopoe` would import it).
 import numpy as np
 
 
-def usable_rows(x: np.ndarray, card: dict, margin: float = 0.1) -> np.ndarray:
+def usable_rows(x, card, margin=0.1):
     """Checks which rows an encoder on a device can read: those that are finite and near the range it was made for.
 
     An int8 encoder cuts its inputs off at the ends of that range, and a layer such as ReLU turns NaN into a number: so it
@@ -45,15 +45,8 @@ def usable_rows(x: np.ndarray, card: dict, margin: float = 0.1) -> np.ndarray:
 
 
 def fuse(
-    experts: dict,
-    modalities: list[str],
-    has: dict | None = None,
-    prior_expert: str = "full",
-    pooling: str = "product",
-    weights: list | None = None,
-    correlation: list | None = None,
-    left_out: tuple = (),
-) -> tuple[np.ndarray, np.ndarray]:
+    experts, modalities, has=None, prior_expert="full", pooling="product", weights=None, correlation=None, left_out=()
+):
     """The subset posterior of what each row has: its experts, pooled, as of `MultimodalVAE.subset_posterior`.
 
     "product": precision = prior + sum{ 1 / scale[m]^2 : m };   loc = sum{ loc[m] / scale[m]^2 : m } / precision

@@ -14,12 +14,9 @@ from tf_mopoe.export import pruning, serving_files, warm_up
 from tf_mopoe.export.signatures import signatures
 from tf_mopoe.files import PART, held
 from tf_mopoe.not_finite import check_weights
-from tf_mopoe.types import Model, Path
 
 
-def saved_model(
-    model: Model, path: Path, version: int | None = None, num_samples: int = 64, name: str | None = None
-) -> pathlib.Path:
+def saved_model(model, path, version=None, num_samples=64, name=None):
     """Writes `<path>/<version>/`, a SavedModel with warm-up requests, and beside it what TF Serving is started with.
 
     All is written aside first and then renamed: no half of it is ever under that name. What an export that was killed has

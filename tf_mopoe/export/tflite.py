@@ -13,12 +13,9 @@ from tf_mopoe.families import Normal
 from tf_mopoe.files import held, write_aside
 from tf_mopoe.names import plain_name
 from tf_mopoe.not_finite import check_weights
-from tf_mopoe.types import Inputs, Model, Path
 
 
-def tflite_encoders(
-    model: Model, path: Path, quantization: str | None = None, representative: Inputs | None = None
-) -> dict[str, pathlib.Path]:
+def tflite_encoders(model, path, quantization=None, representative=None):
     """Writes `<path>/<name>.tflite` of every modality's encoder, x [B, E] -> loc and scale [B, D], float32 all.
 
     <name> is the modality's plain name (`tf_mopoe.names`): RNA_seq for "RNA-seq". Each file has one signature, "encode",

@@ -1,7 +1,5 @@
 """A likelihood of shares, numbers from 0 to 1."""
 
-from typing import Any
-
 import keras
 import numpy as np
 import tensorflow as tf
@@ -10,7 +8,6 @@ import tensorflow_probability as tfp
 from tf_mopoe.checks import is_number
 from tf_mopoe.families import bounded
 from tf_mopoe.likelihoods.likelihood import Likelihood, independent
-from tf_mopoe.types import Array, Distribution, Tensor
 from tf_mopoe.units import Units, units_shape
 
 tfd = tfp.distributions
@@ -36,7 +33,7 @@ class Beta(Likelihood):
         ValueError: for any other `concentration`.
     """
 
-    def __init__(self, concentration: float | str = "learned", **kwargs):
+    def __init__(self, concentration="learned", **kwargs):
         super().__init__(**kwargs)
         known = concentration in ("learned", "predicted") if isinstance(concentration, str) else False
         if not known and not (is_number(concentration) and concentration > 0):
@@ -57,7 +54,7 @@ class Beta(Likelihood):
             self.log_concentration = self.add_weight(name="log_concentration", shape=shape, initializer="zeros")
         self.built = True
 
-    def call(self, output: Tensor) -> Distribution:
+    def call(self, output):
         logit, *raw = self.parameters(output)
         mean = tf.sigmoid(bounded(logit + tf.convert_to_tensor(self.units.center), *LOGIT_BOUNDS))
         mean = EDGE / 10 + (1.0 - EDGE / 5) * mean
@@ -68,7 +65,7 @@ class Beta(Likelihood):
             concentration = 10.0 * tf.exp(bounded(log, *LOG_CONCENTRATION_BOUNDS))
         return independent(tfd.Beta(mean * concentration, (1.0 - mean) * concentration), len(mean.shape))
 
-    def log_prob(self, distribution: Distribution, x: Array, observed: Tensor | None = None) -> Tensor:
+    def log_prob(self, distribution, x, observed=None):
         x = tf.clip_by_value(x if observed is None else tf.where(observed, x, 0.5), EDGE, 1.0 - EDGE)
         return super().log_prob(distribution, x, observed)
 
@@ -80,7 +77,7 @@ class Beta(Likelihood):
     def adapt_input(self, x):
         return x
 
-    def adapt(self, moments: Any) -> None:
+    def adapt(self, moments):
         self.units.adapt(moments)
         mean = np.clip(np.asarray(self.units.center), EDGE, 1.0 - EDGE)
         self.units.center.assign(np.where(moments.known(mean.shape), np.log(mean) - np.log1p(-mean), 0.0))

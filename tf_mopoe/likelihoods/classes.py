@@ -5,7 +5,6 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tf_mopoe.likelihoods.likelihood import Likelihood, independent
-from tf_mopoe.types import Distribution, Tensor
 
 tfd = tfp.distributions
 
@@ -24,7 +23,7 @@ class Bernoulli(Likelihood):
                 f"`{name}` must be in [0, 1] (Bernoulli). Received: numbers from {x.min():g} to {x.max():g}"
             )
 
-    def call(self, logits: Tensor) -> Distribution:
+    def call(self, logits):
         return independent(tfd.Bernoulli(logits=logits, dtype=tf.float32), len(logits.shape))
 
 
@@ -45,7 +44,7 @@ class Categorical(Likelihood):
                 f"from {sums.min():g} to {sums.max():g}"
             )
 
-    def call(self, logits: Tensor) -> Distribution:
+    def call(self, logits):
         return independent(tfd.OneHotCategorical(logits=logits, dtype=tf.float32), len(logits.shape) - 1)
 
     def dimension(self, event_shape):

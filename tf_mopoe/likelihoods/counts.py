@@ -1,7 +1,5 @@
 """Likelihoods of counts: Poisson, negative binomial, and either with more zeros."""
 
-from typing import Any
-
 import keras
 import numpy as np
 import tensorflow as tf
@@ -11,7 +9,6 @@ from tf_mopoe.checks import check_choice, is_number
 from tf_mopoe.families import bounded
 from tf_mopoe.likelihoods.likelihood import Likelihood, independent
 from tf_mopoe.likelihoods.zero_inflated import ZeroInflatedDistribution
-from tf_mopoe.types import Distribution, Tensor
 from tf_mopoe.units import Units, units_shape
 
 tfd = tfp.distributions
@@ -28,7 +25,7 @@ class Count(Likelihood):
     being what else the network gives.
     """
 
-    def __init__(self, size_factor: str | None = None, **kwargs):
+    def __init__(self, size_factor=None, **kwargs):
         super().__init__(**kwargs)
         self.size_factor = check_choice("size_factor", size_factor, (None, TOTAL))
         self.reads_size = self.size_factor == TOTAL
@@ -41,7 +38,7 @@ class Count(Likelihood):
             self.units.build(units_shape(self.sizes))
         self.built = True
 
-    def call(self, output: Tensor, size: Tensor | None = None) -> Distribution:
+    def call(self, output, size=None):
         log_mean, *raw = self.parameters(output)
         log_mean = bounded(log_mean, *LOG_MEAN_BOUNDS) + tf.convert_to_tensor(self.units.center)
         if self.reads_size:
@@ -81,7 +78,7 @@ class Count(Likelihood):
     def adapt_input(self, x):
         return x
 
-    def adapt(self, moments: Any) -> None:
+    def adapt(self, moments):
         self.units.adapt(moments)
         mean = np.asarray(self.units.center)
         log_mean = np.log(np.maximum(mean, 0.5 / max(moments.rows, 1)))
@@ -108,7 +105,7 @@ class Poisson(Count):
         ValueError: for any other `size_factor`.
     """
 
-    def density(self, log_mean: Tensor) -> Distribution:
+    def density(self, log_mean):
         return tfd.Poisson(log_rate=log_mean)
 
 
@@ -126,7 +123,7 @@ class NegativeBinomial(Count):
         ValueError: for any other `dispersion` or `size_factor`.
     """
 
-    def __init__(self, dispersion: float | str = "learned", size_factor: str | None = None, **kwargs):
+    def __init__(self, dispersion="learned", size_factor=None, **kwargs):
         super().__init__(size_factor, **kwargs)
         if dispersion not in ("learned", "predicted") and not (is_number(dispersion) and dispersion > 0):
             raise ValueError(
@@ -140,7 +137,7 @@ class NegativeBinomial(Count):
         if self.dispersion == "learned":
             self.log_dispersion = self.add_weight(name="log_dispersion", shape=self.sizes, initializer="zeros")
 
-    def density(self, log_mean: Tensor, raw: Tensor | None = None) -> Distribution:
+    def density(self, log_mean, raw=None):
         if self.dispersion == "predicted":
             log_dispersion = bounded(raw, *LOG_DISPERSION_BOUNDS)
         elif self.dispersion == "learned":
@@ -171,7 +168,7 @@ class ZeroInflated(Likelihood):
         ValueError: for another likelihood.
     """
 
-    def __init__(self, likelihood: Likelihood, **kwargs):
+    def __init__(self, likelihood, **kwargs):
         super().__init__(**kwargs)
         if not isinstance(likelihood, Count):
             raise ValueError(f"`likelihood` must be Poisson or NegativeBinomial. Received: likelihood={likelihood!r}")
@@ -185,7 +182,7 @@ class ZeroInflated(Likelihood):
             self.likelihood.build((None, *self.likelihood.output_shape(self.event_shape(input_shape[1:]))))
         self.built = True
 
-    def call(self, output: Tensor, size: Tensor | None = None) -> Distribution:
+    def call(self, output, size=None):
         *parameters, logits = self.parameters(output)
         count = self.likelihood.call(tf.concat(parameters, axis=-1), size)
         return independent(ZeroInflatedDistribution(count.distribution, logits), len(logits.shape))
@@ -202,7 +199,7 @@ class ZeroInflated(Likelihood):
     def adapt_input(self, x):
         return self.likelihood.adapt_input(x)
 
-    def adapt(self, moments: Any) -> None:
+    def adapt(self, moments):
         self.likelihood.adapt(moments)
 
     @property

@@ -7,7 +7,6 @@ import tensorflow_probability as tfp
 from tf_mopoe.checks import check_count, is_number
 from tf_mopoe.families import bounded
 from tf_mopoe.likelihoods.likelihood import Likelihood, independent
-from tf_mopoe.types import Distribution, Tensor
 
 tfd = tfp.distributions
 
@@ -34,7 +33,7 @@ class DiscretizedLogistic(Likelihood):
         ValueError: for any other `scale`, or fewer than 2 levels.
     """
 
-    def __init__(self, scale: float | str = "learned", levels: int = 256, **kwargs):
+    def __init__(self, scale="learned", levels=256, **kwargs):
         super().__init__(**kwargs)
         known = scale in ("learned", "predicted") if isinstance(scale, str) else False
         if not known and not (is_number(scale) and scale > 0):
@@ -50,7 +49,7 @@ class DiscretizedLogistic(Likelihood):
             self.log_scale = self.add_weight(name="log_scale", shape=(), initializer="zeros")
         self.built = True
 
-    def call(self, output: Tensor) -> Distribution:
+    def call(self, output):
         loc, *raw = self.parameters(output)
         loc = (loc + 1.0) * (self.levels - 1) / 2.0
         if isinstance(self.scale, float):

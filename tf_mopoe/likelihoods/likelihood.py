@@ -1,12 +1,8 @@
 """What every likelihood p(x | z) is: a layer from a decoder network's output to a tfd distribution over one modality."""
 
-from typing import Any
-
 import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
-
-from tf_mopoe.types import Array, Distribution, Tensor
 
 tfd = tfp.distributions
 DRAWS = 32  # behind a mean that has no formula
@@ -63,7 +59,7 @@ class Likelihood(keras.layers.Layer):
         """What `adapt` gets the `Moments` of: NumPy [N, E] -> [N, E]. None (default): nothing is taken from the data."""
         return None
 
-    def adapt(self, moments: Any) -> None:
+    def adapt(self, moments):
         """Take the data's units from `Moments`, see `MultimodalVAE.adapt`."""
 
     @property
@@ -77,7 +73,7 @@ class Likelihood(keras.layers.Layer):
 
     # ---- distributions
 
-    def mean(self, distribution: Distribution) -> Tensor:
+    def mean(self, distribution):
         """What is reported of p(x | z), [B, E]: its mean; where that has no formula, the mean of a few draws."""
         try:
             return distribution.mean()
@@ -98,7 +94,7 @@ class Likelihood(keras.layers.Layer):
         mean = tf.stop_gradient(self.mean(distribution))
         return tf.where(tf.math.is_finite(mean), mean, 0.0)
 
-    def log_prob(self, distribution: Distribution, x: Array, observed: Tensor | None = None) -> Tensor:
+    def log_prob(self, distribution, x, observed=None):
         """log p(x | z) in nats, [B]: of the cells `observed`, bool [B, E] (default: all).
 
         Raises:

@@ -1,7 +1,5 @@
 """Densities of real numbers with a loc from the network and a scale: Normal, Laplace, Student's t."""
 
-from typing import Any
-
 import keras
 import numpy as np
 import tensorflow as tf
@@ -10,7 +8,6 @@ import tensorflow_probability as tfp
 from tf_mopoe.checks import is_number
 from tf_mopoe.families import bounded
 from tf_mopoe.likelihoods.likelihood import Likelihood, independent
-from tf_mopoe.types import Array, Distribution, Tensor
 from tf_mopoe.units import Units, units_shape
 
 tfd = tfp.distributions
@@ -27,7 +24,7 @@ class LocationScale(Likelihood):
     A subclass has `density(loc, scale)` -> tfd distribution of [B, E].
     """
 
-    def __init__(self, scale: float | str = 1.0, standardize: bool = False, **kwargs):
+    def __init__(self, scale=1.0, standardize=False, **kwargs):
         super().__init__(**kwargs)
         self.scale = checked_scale(scale)
         self.standardize = bool(standardize)
@@ -57,7 +54,7 @@ class LocationScale(Likelihood):
             return tf.exp(bounded(tf.convert_to_tensor(self.log_scale), *bounds))
         return tf.constant(self.scale, tf.float32)
 
-    def call(self, output: Tensor) -> Distribution:
+    def call(self, output):
         loc, *raw = self.parameters(output)
         scale = self.scale_value(*raw)
         if self.units is not None:
@@ -67,7 +64,7 @@ class LocationScale(Likelihood):
     def adapt_input(self, x):
         return x if self.standardize else None
 
-    def adapt(self, moments: Any) -> None:
+    def adapt(self, moments):
         self.units.adapt(moments)
 
     @property
@@ -94,7 +91,7 @@ class Normal(LocationScale):
         ValueError: if `scale` is anything else.
     """
 
-    def density(self, loc: Array, scale: Tensor) -> Distribution:
+    def density(self, loc, scale):
         return tfd.Normal(loc, scale)
 
 
@@ -109,7 +106,7 @@ class Laplace(LocationScale):
         ValueError: if `scale` is anything else.
     """
 
-    def density(self, loc: Array, scale: Tensor) -> Distribution:
+    def density(self, loc, scale):
         return tfd.Laplace(loc, scale)
 
 
@@ -125,16 +122,16 @@ class StudentT(LocationScale):
         ValueError: for any other `scale` or `df`.
     """
 
-    def __init__(self, scale: float | str = 1.0, standardize: bool = False, df: float = 4.0, **kwargs):
+    def __init__(self, scale=1.0, standardize=False, df=4.0, **kwargs):
         super().__init__(scale, standardize, **kwargs)
         if not (is_number(df) and df > 0):
             raise ValueError(f"`df` must be a positive number. Received: df={df!r}")
         self.df = float(df)
 
-    def density(self, loc: Array, scale: Tensor) -> Distribution:
+    def density(self, loc, scale):
         return tfd.StudentT(self.df, loc, scale)
 
-    def mean(self, distribution: Distribution) -> Tensor:
+    def mean(self, distribution):
         return distribution.distribution.loc
 
     def moments(self, distribution, seed):

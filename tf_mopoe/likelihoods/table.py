@@ -1,8 +1,5 @@
 """A likelihood of tables: columns of several kinds in one modality."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Self
-
 import keras
 import numpy as np
 import tensorflow as tf
@@ -15,7 +12,6 @@ from tf_mopoe.likelihoods.likelihood import Likelihood
 from tf_mopoe.likelihoods.location_scale import PER_VARIABLE, Normal
 from tf_mopoe.likelihoods.table_columns import Columns, kinds_of
 from tf_mopoe.likelihoods.table_distribution import Part, TableDistribution
-from tf_mopoe.types import Array, Distribution, Tensor
 
 MADE = {
     "number": lambda: Normal(PER_VARIABLE, standardize=True),
@@ -48,7 +44,7 @@ class Table(Likelihood):
         ValueError: for any other kind; for a network whose output has another size.
     """
 
-    def __init__(self, columns: Mapping, **kwargs):
+    def __init__(self, columns, **kwargs):
         super().__init__(**kwargs)
         if isinstance(columns, list | tuple):  # of a config, [name, kind]
             columns = dict(columns)
@@ -65,7 +61,7 @@ class Table(Likelihood):
             self.parts.append(Part(likelihood, tuple(names), self.layout.cells(names), shape))
 
     @classmethod
-    def of(cls, frame: Any, counts: Sequence[str] = (), shares: Sequence[str] = ()) -> Self:
+    def of(cls, frame, counts=(), shares=()):
         """A `Table` of a pandas DataFrame's columns.
 
         Numbers become "number", bools "flag", categories and strings the list of their classes (in the order of the
@@ -82,17 +78,17 @@ class Table(Likelihood):
         return cls(kinds_of(frame, counts, shares))
 
     @property
-    def columns(self) -> Any:
+    def columns(self):
         """{column: kind}."""
         return {name: list(kind) if isinstance(kind, tuple) else kind for name, kind in self.layout.kinds.items()}
 
-    def columns_of(self, name: str) -> Any:
+    def columns_of(self, name):
         """The slice of x that holds a column."""
         if name not in self.layout.slices:
             raise ValueError(f"`name` must be one of {list(self.layout.slices)}. Received: name={name!r}")
         return self.layout.slices[name]
 
-    def encode(self, frame: Any) -> Any:
+    def encode(self, frame):
         """x of a DataFrame: a DataFrame of W float32 columns with the same index, NaN where a cell is empty.
 
         A column of classes becomes one column "column=class" for each. Columns of other names are left out.
@@ -104,7 +100,7 @@ class Table(Likelihood):
         """
         return self.layout.encode(frame)
 
-    def decode(self, array: np.ndarray, index: Any = None) -> Any:
+    def decode(self, array, index=None):
         """A DataFrame of x, of draws or of means [N, W], an array or a DataFrame such as `encode` returns.
 
         The likeliest class, whether a flag is likelier than not, counts rounded, other numbers as they are; NaN is empty.
@@ -146,7 +142,7 @@ class Table(Likelihood):
     def dimension(self, event_shape):
         return len(self.layout.kinds)
 
-    def call(self, output: Tensor) -> Distribution:
+    def call(self, output):
         outputs = tf.split(output, [part.output_size for part in self.parts], axis=-1)
         distributions = [
             part.likelihood.call(tf.reshape(one, [-1, *part.output_shape])) for part, one in zip(self.parts, outputs)
@@ -161,7 +157,7 @@ class Table(Likelihood):
     def stand_in(self, distribution):
         return distribution.joined([part.likelihood.stand_in(one) for part, one in zip(self.parts, distribution.parts)])
 
-    def log_prob(self, distribution: Distribution, x: Array, observed: Tensor | None = None) -> Tensor:
+    def log_prob(self, distribution, x, observed=None):
         return distribution.log_prob_of(x, observed)
 
     def check(self, name, x, observed=None):
@@ -183,7 +179,7 @@ class Table(Likelihood):
                 result[:, part.cells] = np.reshape(values, [len(x), -1])
         return result
 
-    def adapt(self, moments: Any) -> None:
+    def adapt(self, moments):
         zeros = np.zeros((1, self.layout.width), np.float32)
         for part in self.parts:
             if part.likelihood.adapt_input(part.of(zeros)) is not None:

@@ -8,7 +8,6 @@ import tensorflow_probability as tfp
 from tf_mopoe.checks import check_count, is_integer
 from tf_mopoe.likelihoods import vocabulary
 from tf_mopoe.likelihoods.likelihood import Likelihood, independent
-from tf_mopoe.types import Distribution, Tensor
 
 tfd = tfp.distributions
 
@@ -34,7 +33,7 @@ class Tokens(Likelihood):
 
     x_dtype = "int32"
 
-    def __init__(self, vocabulary_size: int, padding: int | None = None, num_features: int = 64, **kwargs):
+    def __init__(self, vocabulary_size, padding=None, num_features=64, **kwargs):
         super().__init__(**kwargs)
         self.vocabulary_size = check_count("vocabulary_size", vocabulary_size, low=2)
         if padding is not None and not (is_integer(padding, low=0) and padding < self.vocabulary_size):
@@ -64,11 +63,11 @@ class Tokens(Likelihood):
         self.bias = self.add_weight(name="bias", shape=(self.vocabulary_size,), initializer="zeros")
         self.built = True
 
-    def call(self, features: Tensor) -> Distribution:
+    def call(self, features):
         kernel, bias = tf.convert_to_tensor(self.kernel), tf.convert_to_tensor(self.bias)
         return independent(Token(features, kernel, bias, self.padding), len(features.shape) - 1)
 
-    def mean(self, distribution: Distribution) -> Tensor:
+    def mean(self, distribution):
         """The likeliest token of each position, int32 [B, T]."""
         return distribution.mode()
 

@@ -5,8 +5,6 @@ its defaults come from; `private_dim` of the encoders is the user's choice, and 
 variables say so if there are none.
 """
 
-from typing import Any
-
 from tf_mopoe.methods.joint_encoders import JMVAE, JNF, TELBO, EverySubset, Masked
 from tf_mopoe.methods.method import Method, WithInfoNCE
 from tf_mopoe.methods.mixtures import MMJSD, MMVAE, MMVM, CoDE, MoPoE
@@ -67,7 +65,7 @@ NAMES = {
 }
 
 
-def from_name(method: Any) -> Method:
+def from_name(method):
     """The preset of a name with its published defaults, or the given `Method`.
 
     Raises:

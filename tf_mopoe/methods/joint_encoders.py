@@ -1,7 +1,6 @@
 """Methods with a network that reads several modalities at once."""
 
 import dataclasses
-from collections.abc import Mapping
 
 import keras
 
@@ -12,14 +11,13 @@ from tf_mopoe.posteriors.joint_encoder import JointEncoder
 from tf_mopoe.posteriors.set_encoder import SetEncoder
 from tf_mopoe.posteriors.subset_encoders import SubsetEncoders
 from tf_mopoe.subsets import subset_names
-from tf_mopoe.types import Number
 
 
 @dataclasses.dataclass(frozen=True)
 class JMVAE(Method):
     """JMVAE-kl: one encoder of all modalities teaches the single ones (Suzuki et al. 2016)."""
 
-    beta: Number = 1.0
+    beta: object = 1.0
     alpha: float = 0.1
 
     def parts(self, encoders):
@@ -30,8 +28,8 @@ class JMVAE(Method):
 class TELBO(Method):
     """TELBO: a bound of all and one of each modality, with the decoders held (Vedantam et al., ICLR 2018)."""
 
-    beta: Number = 1.0
-    unimodal_weight: Number | Mapping[str, float] = 1.0
+    beta: object = 1.0
+    unimodal_weight: object = 1.0  # or {name: number}
 
     def parts(self, encoders):
         return {"joint_posterior": joint(encoders), "objective": objectives.TELBO(self.beta, self.unimodal_weight)}
@@ -41,7 +39,7 @@ class TELBO(Method):
 class JNF(Method):
     """JNF without flows: the single encoders learn the joint one's posterior (Senellart et al. 2023: PolyMNIST)."""
 
-    beta: Number = 1.0
+    beta: object = 1.0
 
     def parts(self, encoders):
         return {"joint_posterior": joint(encoders), "objective": objectives.JNF(self.beta)}
@@ -51,7 +49,7 @@ class JNF(Method):
 class Masked(Method):
     """The masked bound with a permutation-invariant network of any set of modalities (Hirt et al., TMLR 2024)."""
 
-    beta: Number = 1.0
+    beta: object = 1.0
     aggregation: str = "sum"
 
     def parts(self, encoders):
@@ -62,7 +60,7 @@ class Masked(Method):
 class EverySubset(Method):
     """MoPoE's bound with an encoder network for every subset in place of products (Sutter et al., ICLR 2021)."""
 
-    beta: Number = 2.5
+    beta: object = 2.5
 
     def parts(self, encoders):
         subsets = [subset for subset in subset_names("powerset", encoders) if len(subset) > 1]

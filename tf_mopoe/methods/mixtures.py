@@ -6,14 +6,13 @@ from tf_mopoe import objectives, pooling, priors
 from tf_mopoe.encoders import LaplaceEncoder
 from tf_mopoe.methods.method import Method
 from tf_mopoe.posteriors.mixture_of_products import MixtureOfProducts
-from tf_mopoe.types import Number
 
 
 @dataclasses.dataclass(frozen=True)
 class MoPoE(Method):
     """MoPoE-VAE: the mixture of the products of all subsets (Sutter et al., ICLR 2021; beta of all experiments)."""
 
-    beta: Number = 2.5
+    beta: object = 2.5
 
     def parts(self, encoders):
         return {"joint_posterior": "mopoe", "objective": objectives.ELBO(self.beta)}
@@ -27,7 +26,7 @@ class MMVAE(Method):
     """
 
     num_samples: int = 30
-    beta: Number = 1.0
+    beta: object = 1.0
     gradient: str = "dreg"
     encoder = LaplaceEncoder
 
@@ -40,7 +39,7 @@ class MMVAE(Method):
 class MMJSD(Method):
     """mmJSD: Jensen-Shannon divergence with a dynamic prior (Sutter et al., NeurIPS 2020; beta as in Sutter et al. 2021)."""
 
-    beta: Number = 2.5
+    beta: object = 2.5
 
     def parts(self, encoders):
         return {"joint_posterior": "mmjsd", "objective": objectives.MMJSD(self.beta)}
@@ -50,8 +49,8 @@ class MMJSD(Method):
 class MMVM(Method):
     """MMVM: a latent variable for each modality, drawn to the others' (Sutter et al., NeurIPS 2024)."""
 
-    beta: Number = 1.0
-    alpha: Number | None = None
+    beta: object = 1.0
+    alpha: object = None
 
     def parts(self, encoders):
         return {"joint_posterior": "mmvae", "objective": objectives.MMVM(self.beta, self.alpha)}
@@ -61,7 +60,7 @@ class MMVM(Method):
 class CoDE(Method):
     """CoDE-VAE: all subsets, pooled as experts with correlated errors, of learned weights (ICML 2025: PolyMNIST)."""
 
-    beta: Number = 2.5
+    beta: object = 2.5
     correlation: float = 0.5
 
     def parts(self, encoders):

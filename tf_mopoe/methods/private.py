@@ -6,14 +6,13 @@ from tf_mopoe import objectives, pooling, priors
 from tf_mopoe.encoders import LaplaceEncoder
 from tf_mopoe.methods.method import Method
 from tf_mopoe.posteriors.mixture_of_products import MixtureOfProducts
-from tf_mopoe.types import Number
 
 
 @dataclasses.dataclass(frozen=True)
 class MMVAEPlus(Method):
     """MMVAE+: the mixture of experts with private latent variables (Palumbo, Daunhawer, Vogt, ICLR 2023: PolyMNIST)."""
 
-    beta: Number = 2.5
+    beta: object = 2.5
     num_samples: int = 1
     encoder = LaplaceEncoder
     needs_private = True
@@ -40,7 +39,7 @@ class MoPoEPlus(Method):
     The mixture starts near its centre with weights that stay equal, so that it does not collapse onto a few components.
     """
 
-    beta: Number = 2.5
+    beta: object = 2.5
     num_components: int = 40
     needs_private = True
 
@@ -57,7 +56,7 @@ class MoPoEPlus(Method):
 class DMVAE(Method):
     """DMVAE: bounds of the product and of each expert, every private latent its own (Lee & Pavlovic, CVPRW 2021)."""
 
-    beta: Number = 1.0
+    beta: object = 1.0
     needs_private = True
 
     def parts(self, encoders):
@@ -84,8 +83,8 @@ class MFM(Method):
         ValueError: in the model, for a label that is no modality, or the only one.
     """
 
-    beta: Number = 1.0
-    label: str | None = None
+    beta: object = 1.0
+    label: str = None
     needs_private = True
 
     def parts(self, encoders):

@@ -6,14 +6,13 @@ from tf_mopoe import objectives, pooling
 from tf_mopoe.checks import check_choice
 from tf_mopoe.methods.method import Method
 from tf_mopoe.posteriors.mixture_of_products import MixtureOfProducts
-from tf_mopoe.types import Number
 
 
 @dataclasses.dataclass(frozen=True)
 class MVAE(Method):
     """MVAE: the product of experts, and the bounds of all, each alone and random subsets (Wu & Goodman, NeurIPS 2018)."""
 
-    beta: Number = 1.0
+    beta: object = 1.0
     num_subsets: int = 1
 
     def parts(self, encoders):
@@ -24,7 +23,7 @@ class MVAE(Method):
 class MVTCAE(Method):
     """MVTCAE: total correlation, each expert drawn to the product (Hwang et al., NeurIPS 2021: the published run)."""
 
-    beta: Number = 2.5
+    beta: object = 2.5
     alpha: float = 5.0 / 6.0
 
     def parts(self, encoders):
@@ -35,7 +34,7 @@ class MVTCAE(Method):
 class CRMVAE(Method):
     """CRMVAE: everything from the product, each modality from its expert too (Suzuki & Matsuo 2023)."""
 
-    beta: Number = 2.5
+    beta: object = 2.5
 
     def parts(self, encoders):
         return {"joint_posterior": "mvtcae", "objective": objectives.CRMVAE(self.beta)}
@@ -45,7 +44,7 @@ class CRMVAE(Method):
 class HELVAE(Method):
     """HELVAE: experts pooled by the squared Hellinger distance (AISTATS 2026; beta from the published 1, 2.5 and 5)."""
 
-    beta: Number = 1.0
+    beta: object = 1.0
     subsets = "full"
 
     def parts(self, encoders):
@@ -63,7 +62,7 @@ class MoHELVAE(HELVAE):
 class GPoE(Method):
     """gPoE: the product of experts with learned weights (Cao & Fleet 2014)."""
 
-    beta: Number = 1.0
+    beta: object = 1.0
 
     def parts(self, encoders):
         layer = MixtureOfProducts("full", pooling=pooling.WeightedProduct())
@@ -82,7 +81,7 @@ class Kurle(Method):
         ValueError: for another rule.
     """
 
-    beta: Number = 1.0
+    beta: object = 1.0
     rule: str = "conjunctive"
 
     def __post_init__(self):

@@ -1,13 +1,11 @@
 """A network that reads all modalities at once, for a `JointEncoder`."""
 
-from collections.abc import Mapping, Sequence
-
 import keras
 
 from tf_mopoe.networks.mlp import dense_layers
 
 
-def joint_encoder(networks: Mapping, hidden_units: Sequence[int] = (256,), activation: str = "relu") -> keras.Model:
+def joint_encoder(networks, hidden_units=(256,), activation="relu"):
     """Features of all modalities together: the networks' features side by side, then dense layers.
 
     Args:

@@ -1,7 +1,6 @@
 """Plain multilayer perceptrons, for tables of numbers and as a first try for anything."""
 
 import math
-from collections.abc import Sequence
 
 import keras
 
@@ -25,9 +24,7 @@ def dense_layers(hidden_units, activation):
     return [keras.layers.Dense(check_count("hidden_units", units), activation=activation) for units in hidden_units]
 
 
-def mlp_encoder(
-    shape: int | Sequence[int], hidden_units: Sequence[int] = (256, 256), activation: str = "relu"
-) -> keras.Model:
+def mlp_encoder(shape, hidden_units=(256, 256), activation="relu"):
     """Features for a `GaussianEncoder`.
 
     Args:
@@ -42,9 +39,7 @@ def mlp_encoder(
     return keras.Sequential([keras.Input(as_shape(shape)), keras.layers.Flatten(), *layers])
 
 
-def mlp_decoder(
-    shape: int | Sequence[int], latent_dim: int, hidden_units: Sequence[int] = (256, 256), activation: str = "relu"
-) -> keras.Model:
+def mlp_decoder(shape, latent_dim, hidden_units=(256, 256), activation="relu"):
     """The parameter of a `Decoder`'s likelihood, without activation at its end.
 
     Args:

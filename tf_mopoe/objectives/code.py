@@ -5,7 +5,6 @@ import tensorflow as tf
 
 from tf_mopoe.hyperparameters import check_hyperparameter
 from tf_mopoe.objectives.terms import Objective, bound_terms, check_beta, check_posterior, negate, schedule_value
-from tf_mopoe.types import Number
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -29,7 +28,7 @@ class CoDE(Objective):
 
     extra_metrics = ("weights_entropy",)
 
-    def __init__(self, beta: Number = 1.0, entropy_weight: float = 1000.0):
+    def __init__(self, beta=1.0, entropy_weight=1000.0):
         self.beta = check_beta(beta)
         self.entropy_weight = check_hyperparameter("entropy_weight", entropy_weight)
 

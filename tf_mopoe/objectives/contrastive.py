@@ -1,7 +1,5 @@
 """A contrastive term on top of another objective: related rows against unrelated ones."""
 
-from collections.abc import Callable
-
 import keras
 import tensorflow as tf
 
@@ -10,7 +8,6 @@ from tf_mopoe.hyperparameters import check_hyperparameter
 from tf_mopoe.mixture import ABSENT
 from tf_mopoe.objectives.terms import Objective
 from tf_mopoe.streams import shuffled
-from tf_mopoe.types import Number
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -34,7 +31,7 @@ class Contrastive(Objective):
         ValueError: for an objective that is none, a negative weight, or a `num_unrelated` that is not a positive integer.
     """
 
-    def __init__(self, objective: Callable, weight: Number = 1.0, num_unrelated: int = 1):
+    def __init__(self, objective, weight=1.0, num_unrelated=1):
         if not isinstance(objective, Objective):
             raise ValueError(f"`objective` must be one of tf_mopoe.objectives. Received: objective={objective!r}")
         self.objective = objective

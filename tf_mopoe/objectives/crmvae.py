@@ -13,7 +13,6 @@ from tf_mopoe.objectives.terms import (
     weighted_sum,
 )
 from tf_mopoe.objectives.unimodal import unimodal_terms
-from tf_mopoe.types import Number
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -34,7 +33,7 @@ class CRMVAE(Objective):
 
     extra_metrics = ("kl_to_experts", "unimodal_reconstruction")
 
-    def __init__(self, beta: Number = 1.0):
+    def __init__(self, beta=1.0):
         self.beta = check_beta(beta)
 
     def check(self, joint_posterior):

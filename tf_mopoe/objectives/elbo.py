@@ -3,7 +3,6 @@
 import keras
 
 from tf_mopoe.objectives.terms import Objective, bound_terms, check_beta, negate, schedule_value
-from tf_mopoe.types import Number
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -27,7 +26,7 @@ class ELBO(Objective):
         ValueError: for a negative beta or an unknown `kl`.
     """
 
-    def __init__(self, beta: Number = 1.0, kl: str = "components"):
+    def __init__(self, beta=1.0, kl="components"):
         self.beta = check_beta(beta)
         if kl not in ("components", "mixture"):
             raise ValueError(f'`kl` must be "components" or "mixture". Received: kl={kl!r}')

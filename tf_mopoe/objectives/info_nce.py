@@ -1,7 +1,6 @@
 """A contrastive term between the experts' means, on top of another objective."""
 
 import itertools
-from collections.abc import Callable
 
 import keras
 import tensorflow as tf
@@ -9,7 +8,6 @@ import tensorflow as tf
 from tf_mopoe.hyperparameters import check_hyperparameter
 from tf_mopoe.mixture import ABSENT
 from tf_mopoe.objectives.terms import Objective
-from tf_mopoe.types import Number
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -30,7 +28,7 @@ class InfoNCE(Objective):
         ValueError: for an objective that is none, or another weight or temperature.
     """
 
-    def __init__(self, objective: Callable, weight: Number = 1.0, temperature: Number = 1.0):
+    def __init__(self, objective, weight=1.0, temperature=1.0):
         if not isinstance(objective, Objective):
             raise ValueError(f"`objective` must be one of tf_mopoe.objectives. Received: objective={objective!r}")
         self.objective = objective

@@ -7,7 +7,6 @@ import tensorflow as tf
 
 from tf_mopoe.checks import check_count
 from tf_mopoe.objectives.terms import LossTerms, Objective, check_beta, negate, schedule_value, weighted_sum
-from tf_mopoe.types import Number
 
 GRADIENTS = ("iwae", "dreg", "dreg_published")
 
@@ -45,7 +44,7 @@ class IWAE(Objective):
         ValueError: for a `num_samples` that is not a positive integer, any other beta or gradient.
     """
 
-    def __init__(self, num_samples: int = 10, beta: Number = 1.0, gradient: str = "iwae"):
+    def __init__(self, num_samples=10, beta=1.0, gradient="iwae"):
         self.num_samples = check_count("num_samples", num_samples)
         self.beta = check_beta(beta)
         if gradient not in GRADIENTS:

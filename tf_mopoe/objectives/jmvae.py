@@ -11,7 +11,6 @@ from tf_mopoe.objectives.terms import (
     negate,
     schedule_value,
 )
-from tf_mopoe.types import Number
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -33,7 +32,7 @@ class JMVAE(Objective):
 
     extra_metrics = ("kl_to_experts",)
 
-    def __init__(self, alpha: Number = 0.1, beta: Number = 1.0):
+    def __init__(self, alpha=0.1, beta=1.0):
         self.alpha = check_beta(alpha, "alpha")
         self.beta = check_beta(beta)
 

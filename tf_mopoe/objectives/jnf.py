@@ -4,7 +4,6 @@ import keras
 import tensorflow as tf
 
 from tf_mopoe.objectives.terms import Objective, bound_terms, check_beta, check_posterior, negate, schedule_value
-from tf_mopoe.types import Number
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -29,7 +28,7 @@ class JNF(Objective):
 
     extra_metrics = ("log_prob_of_experts",)
 
-    def __init__(self, beta: Number = 1.0, alpha: Number = 1.0):
+    def __init__(self, beta=1.0, alpha=1.0):
         self.beta = check_beta(beta)
         self.alpha = check_beta(alpha, "alpha")
 

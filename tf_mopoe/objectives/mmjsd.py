@@ -13,7 +13,6 @@ from tf_mopoe.objectives.terms import (
     negate,
     schedule_value,
 )
-from tf_mopoe.types import Number
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -35,7 +34,7 @@ class MMJSD(Objective):
 
     extra_metrics = ("divergence",)
 
-    def __init__(self, beta: Number = 1.0):
+    def __init__(self, beta=1.0):
         self.beta = check_beta(beta)
 
     def check(self, joint_posterior):

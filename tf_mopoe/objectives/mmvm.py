@@ -14,7 +14,6 @@ from tf_mopoe.objectives.terms import (
     weighted_sum,
 )
 from tf_mopoe.objectives.unimodal import unimodal_terms
-from tf_mopoe.types import Number
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -37,7 +36,7 @@ class MMVM(Objective):
 
     extra_metrics = ("kl_between_experts",)
 
-    def __init__(self, beta: Number = 1.0, alpha: Number | None = None):
+    def __init__(self, beta=1.0, alpha=None):
         self.beta = check_beta(beta)
         alpha = keras.optimizers.schedules.PolynomialDecay(1.0, 150_000, 0.0) if alpha is None else alpha
         self.alpha = check_beta(alpha, "alpha")

@@ -13,7 +13,6 @@ from tf_mopoe.objectives.terms import (
     negate,
     schedule_value,
 )
-from tf_mopoe.types import Number
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -38,7 +37,7 @@ class MVAE(Objective):
 
     extra_metrics = ("all_bounds",)
 
-    def __init__(self, beta: Number = 1.0, num_subsets: int = 0):
+    def __init__(self, beta=1.0, num_subsets=0):
         self.beta = check_beta(beta)
         self.num_subsets = check_count("num_subsets", num_subsets, low=0)
 

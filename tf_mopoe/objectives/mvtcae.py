@@ -15,7 +15,6 @@ from tf_mopoe.objectives.terms import (
     schedule_value,
     weighted_sum,
 )
-from tf_mopoe.types import Number
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -37,7 +36,7 @@ class MVTCAE(Objective):
 
     extra_metrics = ("kl_to_experts",)
 
-    def __init__(self, alpha: Number = 5.0 / 6.0, beta: Number = 1.0):
+    def __init__(self, alpha=5.0 / 6.0, beta=1.0):
         self.alpha = check_hyperparameter("alpha", alpha, high=1.0)
         self.beta = check_beta(beta)
 

@@ -1,7 +1,5 @@
 """The triple ELBO: of the joint posterior, and of each modality's own."""
 
-from collections.abc import Mapping
-
 import keras
 import tensorflow as tf
 
@@ -15,7 +13,6 @@ from tf_mopoe.objectives.terms import (
     negate,
     schedule_value,
 )
-from tf_mopoe.types import Number
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -40,7 +37,7 @@ class TELBO(Objective):
 
     extra_metrics = ("all_bounds",)
 
-    def __init__(self, beta: Number = 1.0, unimodal_weight: Number | Mapping[str, float] = 1.0):
+    def __init__(self, beta=1.0, unimodal_weight=1.0):
         self.beta = check_beta(beta)
         if isinstance(unimodal_weight, dict):
             self.unimodal_weight = {n: check_number(f"unimodal_weight[{n!r}]", x) for n, x in unimodal_weight.items()}

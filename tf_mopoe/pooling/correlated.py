@@ -20,7 +20,7 @@ class Correlated(Pooling):
         learned: whether it is learned, from that number on. Default: False.
     """
 
-    def __init__(self, correlation: float = 0.5, learned: bool = False, **kwargs):
+    def __init__(self, correlation=0.5, learned=False, **kwargs):
         super().__init__(**kwargs)
         if isinstance(correlation, bool) or not 0.0 <= correlation < 1.0 or (learned and not correlation):
             raise ValueError(

@@ -1,7 +1,5 @@
 """The product of experts, with the rules by which the prior joins it."""
 
-from collections.abc import Sequence
-
 import keras
 import tensorflow as tf
 
@@ -33,7 +31,7 @@ class Product(Pooling):
         ValueError: for another rule, or names that are no modalities.
     """
 
-    def __init__(self, prior_expert: str = "full", left_out: Sequence[str] = (), **kwargs):
+    def __init__(self, prior_expert="full", left_out=(), **kwargs):
         super().__init__(**kwargs)
         if prior_expert not in PRIOR_RULES:
             raise ValueError(

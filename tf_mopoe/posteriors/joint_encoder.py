@@ -1,7 +1,5 @@
 """A joint posterior that a network reads from all modalities at once (JMVAE, TELBO)."""
 
-from collections.abc import Sequence
-
 import keras
 import tensorflow as tf
 
@@ -11,7 +9,6 @@ from tf_mopoe.freezing import hand_down
 from tf_mopoe.mixture import Mixture
 from tf_mopoe.pooling.product import Product
 from tf_mopoe.posteriors.joint_posterior import JointPosterior
-from tf_mopoe.types import Network
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -29,7 +26,7 @@ class JointEncoder(JointPosterior):
     reads_inputs = True
     is_one_gaussian = True
 
-    def __init__(self, network: Network, latent_dim: int, modalities: Sequence[str] | None = None, **kwargs):
+    def __init__(self, network, latent_dim, modalities=None, **kwargs):
         super().__init__(**kwargs)
         self.encoder = GaussianEncoder(network, latent_dim)
         self.pooling = Product("none")

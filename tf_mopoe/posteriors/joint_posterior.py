@@ -1,13 +1,10 @@
 """What every joint posterior is: a layer from the experts of a row to a mixture."""
 
-from collections.abc import Mapping
-
 import keras
 
 from tf_mopoe.experts import stack_distributions
 from tf_mopoe.families import Normal
 from tf_mopoe.streams import as_stream
-from tf_mopoe.types import Distribution, Tensor
 
 
 class JointPosterior(keras.layers.Layer):
@@ -78,9 +75,7 @@ class JointPosterior(keras.layers.Layer):
         # Keras takes nothing but tensors as positional arguments.
         return super().__call__(experts=experts, available=available, seed=seed)
 
-    def call(
-        self, experts: Mapping[str, Distribution], available: Tensor | None = None, seed: int | None = None
-    ) -> Distribution:
+    def call(self, experts, available=None, seed=None):
         return self.joint(self.stack(experts, available), Seeded(seed)).distribution()
 
     def product(self, experts, available=None):

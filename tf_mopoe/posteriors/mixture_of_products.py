@@ -1,8 +1,5 @@
 """The joint posterior: a mixture over subsets of the modalities of products of Gaussian experts."""
 
-from collections.abc import Sequence
-from typing import Any
-
 import keras
 import tensorflow as tf
 
@@ -58,13 +55,13 @@ class MixtureOfProducts(JointPosterior):
 
     def __init__(
         self,
-        subsets: str | Sequence[Sequence[str]] = "powerset",
-        prior_expert: str | None = None,
-        max_components: int = 1024,
-        num_components: int = 64,
-        modalities: Sequence[str] | None = None,
-        pooling: Any = None,
-        learned_weights: bool = False,
+        subsets="powerset",
+        prior_expert=None,
+        max_components=1024,
+        num_components=64,
+        modalities=None,
+        pooling=None,
+        learned_weights=False,
         **kwargs,
     ):
         if pooling is not None and (prior_expert is not None or not isinstance(pooling, Pooling)):

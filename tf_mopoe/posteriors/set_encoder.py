@@ -1,7 +1,5 @@
 """A joint posterior by a network on the set of what a row has, whatever that is (Hirt et al. 2024)."""
 
-from collections.abc import Sequence
-
 import keras
 import tensorflow as tf
 
@@ -41,15 +39,7 @@ class SetEncoder(JointPosterior):
     is_one_gaussian = True
     experts_are_features = True
 
-    def __init__(
-        self,
-        aggregation: str = "sum",
-        units: int = 128,
-        num_blocks: int = 2,
-        num_heads: int = 4,
-        modalities: Sequence[str] | None = None,
-        **kwargs,
-    ):
+    def __init__(self, aggregation="sum", units=128, num_blocks=2, num_heads=4, modalities=None, **kwargs):
         super().__init__(**kwargs)
         self.aggregation = check_choice("aggregation", aggregation, AGGREGATIONS)
         self.latent_dim = None

@@ -1,7 +1,5 @@
 """A joint posterior with a network of its own for every subset: what MoPoE's products stand in for."""
 
-from collections.abc import Mapping, Sequence
-
 import keras
 import tensorflow as tf
 
@@ -39,7 +37,7 @@ class SubsetEncoders(JointPosterior):
 
     reads_inputs = True
 
-    def __init__(self, networks: Mapping, latent_dim: int, modalities: Sequence[str] | None = None, **kwargs):
+    def __init__(self, networks, latent_dim, modalities=None, **kwargs):
         super().__init__(**kwargs)
         if not isinstance(networks, dict):
             raise ValueError(f"`networks` must be a dict by subset, a tuple of names. Received: networks={networks!r}")
