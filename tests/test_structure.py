@@ -29,6 +29,7 @@ STAGES = [
         "rounding",
         "sharing",
         "tables",
+        "typing",
         "units",
     },
     {

@@ -1,12 +1,16 @@
 """What normalizations and likelihoods take from data before the training, and a warning where nothing does but should."""
 
 import warnings
+from collections.abc import Mapping
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from tf_mopoe import inputs as reading
 from tf_mopoe.datasets.rows import Rows
+from tf_mopoe.typing import Inputs
 from tf_mopoe.units import Moments
 
 ROWS = 4096  # at a time
@@ -17,7 +21,7 @@ APART = 100.0  # orders of magnitude that are two, for the warning
 class Adapting:
     """The part of a `MultimodalVAE` that takes the data's units: `adapt`."""
 
-    def adapting_parts(self):
+    def adapting_parts(self) -> list[tuple[str, keras.Layer]]:
         """[(modality, layer)] of the encoders and likelihoods that take something from data."""
         parts = [(name, self.encoders[name]) for name in self.modalities]
         parts += [(name, self.decoders[name].likelihood) for name in self.modalities]
@@ -25,7 +29,7 @@ class Adapting:
         return [(name, part) for name, part in parts if part.adapt_input(zeros[name]) is not None]
 
     @property
-    def adapted(self):
+    def adapted(self) -> bool:
         """Whether all that is taken from data is there, or nothing is to be taken."""
         with tf.init_scope():
             return all(part.adapted for part in [*self.encoders.values(), *self._likelihoods()])
@@ -33,7 +37,7 @@ class Adapting:
     def _likelihoods(self):
         return [decoder.likelihood for decoder in self.decoders.values()]
 
-    def adapt(self, inputs):
+    def adapt(self, inputs: Inputs) -> None:
         """Take from data what `GaussianEncoder(normalization=...)` and likelihoods in the data's units need.
 
         That is the mean and standard deviation of each variable, over the rows and cells that are there. It replaces what
@@ -68,7 +72,7 @@ class Adapting:
             x = np.where(has, x, np.nan)
         return np.asarray(part.adapt_input(x)), ~np.isnan(x)
 
-    def adapt_once(self, inputs):
+    def adapt_once(self, inputs: Any) -> None:
         """Call `adapt` if something is to be taken and was not; and warn of scales that are far from the data's."""
         if isinstance(inputs, Rows):
             self.warn_of_scales(inputs.take(LOOKED_AT)[:])
@@ -81,7 +85,7 @@ class Adapting:
             )
         self.adapt(inputs)
 
-    def warn_of_scales(self, batch):
+    def warn_of_scales(self, batch: Mapping[str, Any]) -> None:
         """One warning for modalities whose numbers are far larger or smaller than what their parts are made for."""
         found = {}
         for name in (name for name in self.modalities if name in batch):

@@ -2,12 +2,15 @@
 
 import contextlib
 import math
+from collections.abc import Sequence
+from typing import Any, Self
 
 import keras
 import tensorflow as tf
 
 from tf_mopoe import likelihoods
 from tf_mopoe.checks import is_integer
+from tf_mopoe.families import tfd
 from tf_mopoe.freezing import hand_down
 
 
@@ -31,7 +34,13 @@ class Decoder(keras.layers.Layer):
         ValueError: for a network that is no layer or gives several tensors, another likelihood or `event_shape`.
     """
 
-    def __init__(self, network, likelihood, event_shape=None, **kwargs):
+    def __init__(
+        self,
+        network: keras.Layer,
+        likelihood: likelihoods.Likelihood,
+        event_shape: int | Sequence[int] | None = None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         if not isinstance(network, keras.layers.Layer):
             raise ValueError(f"`network` must be a Keras layer or model. Received: network={network!r}")
@@ -48,7 +57,7 @@ class Decoder(keras.layers.Layer):
             self.head = keras.layers.Dense(units, dtype="float32", name="head")
         hand_down(self)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
         """`input_shape`: (None, D)."""
         features = self.network(tf.zeros([1, *input_shape[1:]]), training=False)
         if not hasattr(features, "shape"):
@@ -64,11 +73,11 @@ class Decoder(keras.layers.Layer):
         self.event_shape = tuple(self.likelihood.event_shape(output_shape))
         self.built = True
 
-    def output_shape_of(self, shape):
+    def output_shape_of(self, shape: Sequence[int | None]) -> tuple[int, ...]:
         """What the likelihood reads, O, of features [B, ...]."""
         return tuple(shape[1:]) if self.given_shape is None else tuple(self.likelihood.output_shape(self.given_shape))
 
-    def output(self, z, training=None):
+    def output(self, z: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """What the likelihood reads, [B, O] float32."""
         features = self.network(z, training=training)
         if self.given_shape is None:
@@ -76,15 +85,17 @@ class Decoder(keras.layers.Layer):
         flat = tf.reshape(features, [-1, math.prod(features.shape[1:])])
         return tf.reshape(self.head(flat), [-1, *self.output_shape_of(features.shape)])
 
-    def call(self, z, training=None, size=None):
+    def call(self, z: tf.Tensor, training: bool | None = None, size: tf.Tensor | None = None) -> tfd.Distribution:
         """`size`: the rows' totals, [B], for a likelihood that `reads_size`; None: those it knows from the data."""
         arguments = {"size": size} if self.likelihood.reads_size else {}
         return self.likelihood(self.output(z, training), **arguments)
 
-    def compute_output_shape(self, input_shape, size=None):
+    def compute_output_shape(
+        self, input_shape: Sequence[int | None], size: tf.Tensor | None = None
+    ) -> tuple[int | None, ...]:
         return (input_shape[0], *self.event_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "network": keras.saving.serialize_keras_object(self.network),
             "likelihood": keras.saving.serialize_keras_object(self.likelihood),
@@ -92,7 +103,7 @@ class Decoder(keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         parts = ("network", "likelihood")
         return cls(**config | {part: keras.saving.deserialize_keras_object(config[part]) for part in parts})
 

@@ -1,12 +1,17 @@
 """A modality's encoder: what its network reads of x, any Keras network, then the heads of a diagonal density."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tf_mopoe.checks import check_choice, check_count, check_number
-from tf_mopoe.families import FAMILIES, Normal, scale_of
+from tf_mopoe.families import FAMILIES, Normal, scale_of, tfd
 from tf_mopoe.freezing import hand_down
-from tf_mopoe.units import Units, units_shape
+from tf_mopoe.streams import RowStream, Stream
+from tf_mopoe.units import Moments, Units, units_shape
 
 NORMALIZATIONS = (None, "standard", "log1p", "log1p_share")
 TARGET_TOTAL = 1e4  # of "log1p_share"
@@ -47,7 +52,16 @@ class GaussianEncoder(keras.layers.Layer):
     family = Normal
     x_dtype = "float32"  # of x; the model sets it to that of the likelihood
 
-    def __init__(self, network, latent_dim, private_dim=0, normalization=None, cells=False, hidden_share=0.1, **kwargs):
+    def __init__(
+        self,
+        network: keras.Layer,
+        latent_dim: int,
+        private_dim: int = 0,
+        normalization: str | None = None,
+        cells: bool = False,
+        hidden_share: float = 0.1,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         if not isinstance(network, keras.layers.Layer):
             raise ValueError(f"`network` must be a Keras layer or model. Received: network={network!r}")
@@ -67,7 +81,7 @@ class GaussianEncoder(keras.layers.Layer):
             )
         hand_down(self)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None] | Mapping[str, Sequence[int | None]]) -> None:
         """`input_shape`: shape of x with the batch axis, (None, ...), or {name: shape} of several inputs."""
         # One row of zeros builds any network, those without a build() of their own included.
         if isinstance(input_shape, dict):
@@ -92,7 +106,7 @@ class GaussianEncoder(keras.layers.Layer):
 
     # ---- what the network reads
 
-    def network_input(self, x, stream=None):
+    def network_input(self, x: tf.Tensor, stream: Stream | RowStream | None = None) -> tf.Tensor:
         """What the network reads of x [B, E], NaN where a cell is missing. `stream`: hides cells (training)."""
         if not self.cells:
             return self.read(x)
@@ -104,74 +118,76 @@ class GaussianEncoder(keras.layers.Layer):
             there &= stream.child("cells").uniform(tf.shape(x)) >= share
         return self.beside_flags(tf.where(there, x, 0.0), there)
 
-    def read(self, x):
+    def read(self, x: tf.Tensor) -> tf.Tensor:
         """x as the network reads it, normalized: [B, E], all of it there."""
         return x if self.units is None else self.units(self.transformed(x))
 
-    def beside_flags(self, x, there=None):
+    def beside_flags(self, x: tf.Tensor, there: tf.Tensor | None = None) -> tf.Tensor:
         """Normalized x [B, E], and, with `cells`, beside it the flags of the cells that are there; default: all."""
         if not self.cells:
             return x
         there = tf.ones_like(x) if there is None else tf.cast(there, x.dtype)
         return tf.concat([x, there], axis=-1)
 
-    def network_input_shape(self, event_shape):
+    def network_input_shape(self, event_shape: Sequence[int]) -> tuple[int, ...]:
         """The shape of `network_input`, of x of shape E."""
         *lead, last = event_shape
         return (*lead, 2 * last) if self.cells else tuple(event_shape)
 
-    def transformed(self, x):
+    def transformed(self, x: tf.Tensor) -> tf.Tensor:
         """x before it is standardised. What is missing is 0, and stays so."""
         if self.normalization == "log1p_share":
             total = tf.reduce_sum(x, axis=list(range(1, len(x.shape))), keepdims=True)
             x = TARGET_TOTAL * tf.math.divide_no_nan(x, total)
         return x if self.normalization == "standard" else tf.math.log1p(tf.maximum(x, 0.0))
 
-    def adapt_input(self, x):
+    def adapt_input(self, x: np.ndarray) -> np.ndarray | None:
         """What `adapt` gets the `Moments` of: NumPy [N, E], NaN where missing -> [N, E]; None: it needs none."""
         if self.units is None:
             return None
         return self.transformed(tf.where(tf.math.is_nan(x), 0.0, x)).numpy()
 
-    def adapt(self, moments):
+    def adapt(self, moments: Moments) -> None:
         """Take the data's units from `Moments`, see `MultimodalVAE.adapt`."""
         self.units.adapt(moments)
 
     @property
-    def adapted(self):
+    def adapted(self) -> bool:
         """Whether everything that `adapt` takes from data is there."""
         return self.units is None or self.units.adapted
 
     # ---- posteriors
 
-    def features(self, network_input, training=None):
+    def features(self, network_input: tf.Tensor | Mapping[str, tf.Tensor], training: bool | None = None) -> tf.Tensor:
         """The network's features of what it reads, [B, F] float32."""
         features = self.network(network_input, training=training)
         features = tf.reshape(features, [-1, *flat_size(features.shape)])
         return tf.cast(features, tf.float32)
 
-    def shared(self, features):
+    def shared(self, features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """loc and scale [B, D] of the expert, of features [B, F]."""
         return self.loc_head(features), scale_of(self.log_variance_head(features))
 
-    def private(self, features):
+    def private(self, features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """loc and scale [B, P] of the posterior of the private latent variables, of features [B, F]."""
         return self.private_loc_head(features), scale_of(self.private_log_variance_head(features))
 
-    def posteriors(self, network_input, training=None):
+    def posteriors(
+        self, network_input: tf.Tensor | Mapping[str, tf.Tensor], training: bool | None = None
+    ) -> tuple[Sequence[tf.Tensor], Sequence[tf.Tensor]]:
         """(loc, scale) [B, D] of the expert, and (loc, scale) [B, P] of the private latent variables or ()."""
         features = self.features(network_input, training=training)
         return self.shared(features), self.private(features) if self.private_dim else ()
 
-    def call(self, x, training=None):
+    def call(self, x: tf.Tensor, training: bool | None = None) -> tfd.Distribution:
         x = x if isinstance(x, dict) else self.network_input(x)
         return self.family.distribution(*self.shared(self.features(x, training=training)))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         rows = next(iter(input_shape.values()))[0] if isinstance(input_shape, dict) else input_shape[0]
         return (rows, self.latent_dim)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "network": keras.saving.serialize_keras_object(self.network),
             "latent_dim": self.latent_dim,
@@ -182,7 +198,7 @@ class GaussianEncoder(keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         config = dict(config, network=keras.saving.deserialize_keras_object(config["network"]))
         return cls(**config)
 

@@ -1,11 +1,17 @@
 """Figures of what `tf_mopoe.evaluation` measures. Needs matplotlib (`pip install tf_mopoe[train]`)."""
 
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 
 from tf_mopoe.files import write_aside
 
 
-def coherence_map(coherence, modalities, path):
+def coherence_map(
+    coherence: Mapping[tuple[tuple[str, ...], str], float], modalities: Sequence[str], path: os.PathLike | str
+) -> None:
     """Heat map of conditional coherence: a row for what is given, a column for each target, the value in each cell.
 
     Args:
@@ -30,14 +36,16 @@ def coherence_map(coherence, modalities, path):
     save(figure, path)
 
 
-def coherence_table(coherence, modalities):
+def coherence_table(
+    coherence: Mapping[tuple[tuple[str, ...], str], float], modalities: Sequence[str]
+) -> tuple[list[tuple[str, ...]], np.ndarray]:
     """The subsets given, smallest first, and [subsets, M] values; NaN where a target is given itself or not read."""
     order = {name: number for number, name in enumerate(modalities)}
     rows = sorted({given for given, _ in coherence}, key=lambda given: (len(given), [order[name] for name in given]))
     return rows, np.array([[coherence.get((given, name), np.nan) for name in modalities] for given in rows])
 
 
-def by_number_given(lines, path):
+def by_number_given(lines: Mapping[str, Mapping[int, float]], path: os.PathLike | str) -> None:
     """Curves over the number of given modalities.
 
     Args:
@@ -56,7 +64,7 @@ def by_number_given(lines, path):
     save(figure, path)
 
 
-def latent(loc, labels, path, seed=0):
+def latent(loc: np.ndarray, labels: np.ndarray, path: os.PathLike | str, seed: int = 0) -> None:
     """Posterior means in two dimensions, coloured by label: principal components, and t-SNE where scikit-learn is there.
 
     Args:
@@ -83,14 +91,14 @@ def latent(loc, labels, path, seed=0):
     save(figure, path)
 
 
-def principal_components(x, count=2):
+def principal_components(x: np.ndarray, count: int = 2) -> np.ndarray:
     """[N, D] -> the `count` directions of most variance, [N, count]."""
     centred = x - x.mean(axis=0)
     _, _, directions = np.linalg.svd(centred, full_matrices=False)
     return centred @ directions[:count].T
 
 
-def new_figure(width, height):
+def new_figure(width: float, height: float) -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # not needed to train or serve: not imported above
     from matplotlib.figure import Figure
 
@@ -99,6 +107,6 @@ def new_figure(width, height):
     return figure
 
 
-def save(figure, path):
+def save(figure: Any, path: os.PathLike | str) -> None:
     """Written aside and renamed."""
     write_aside(path, lambda aside: figure.savefig(aside, dpi=110))

@@ -7,12 +7,19 @@ narrow at the start, so that nothing shared can hide in w. References: Daunhawer
 """
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
 from tf_mopoe.batch import EMPTY, Batch
-from tf_mopoe.decoders import stop_gradient_to
+from tf_mopoe.decoders import Decoder, stop_gradient_to
+from tf_mopoe.families import tfd
 from tf_mopoe.hyperparameters import Hyperparameter
+from tf_mopoe.mixture import Sample
+from tf_mopoe.posteriors.posterior import Posterior
+from tf_mopoe.priors import Prior
+from tf_mopoe.streams import RowStream, Stream
+from tf_mopoe.typing import Number
 
 PRIVATE_SOURCES = ("auxiliary", "own")
 
@@ -34,11 +41,11 @@ class Generative:
         training: whether the decoders are in training mode.
     """
 
-    decoders: dict
-    prior: object
-    private_priors: dict
-    auxiliary: dict
-    term_weights: dict
+    decoders: dict[str, Decoder]
+    prior: Prior
+    private_priors: dict[str, Prior]
+    auxiliary: dict[str, Prior]
+    term_weights: dict[str, Hyperparameter]
     private_beta: Hyperparameter | None = None
     batch: Batch = EMPTY
     training: bool = False
@@ -47,34 +54,34 @@ class Generative:
         self.losses = []  # of the decoders' calls, [] each
 
     @property
-    def weights(self):
+    def weights(self) -> dict[str, Number]:
         """{name: float}, in a graph tensors."""
         return {name: weight.get() for name, weight in self.term_weights.items()}
 
-    def given(self, batch, training=False):
+    def given(self, batch: Batch, training: bool = False) -> "Generative":
         """The same p, of a batch."""
         return dataclasses.replace(self, batch=batch, training=training)
 
-    def select(self, names):
+    def select(self, names: Sequence[str]) -> "Generative":
         """The same p, of some modalities of the batch only."""
         return self.of(self.batch.select(names))
 
-    def mask(self, flags):
+    def mask(self, flags: Mapping[str, tf.Tensor]) -> "Generative":
         """The same p, of the batch without the modalities whose flag, {name: bool [] or [B]}, is False."""
         return self.of(self.batch.mask(flags))
 
-    def take_rows(self, index):
+    def take_rows(self, index: Mapping[str, tf.Tensor]) -> "Generative":
         """The same p, of the batch whose row i has modality m of row index[m][i]: {name: int [B]}."""
         return self.of(self.batch.take_rows(index))
 
-    def of(self, batch):
+    def of(self, batch: Batch) -> "Generative":
         other = dataclasses.replace(self, batch=batch)
         other.losses = self.losses
         return other
 
     # ---- private latent variables, in a bound
 
-    def sample_private(self, q, sample, stream):
+    def sample_private(self, q: Posterior, sample: Sample, stream: Stream | RowStream) -> dict[str, tf.Tensor]:
         """Draw the w of every modality of the batch that has some, for a z drawn from q.
 
         Args:
@@ -95,7 +102,7 @@ class Generative:
             w[name] = own_or(other, q.private[name], self.is_member(name, q, sample), own_stream)
         return w
 
-    def private_kl(self, q, sample, w):
+    def private_kl(self, q: Posterior, sample: Sample, w: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """KL( q(w[m] | x[m]) || p(w[m]) ) of the modalities that z comes from, summed, in nats: [..., B].
 
         Closed where the prior has it closed; else log q(w) - log p(w) at the w drawn. Zero without private variables.
@@ -114,7 +121,9 @@ class Generative:
             total += tf.where(self.is_member(name, q, sample), kl, 0.0)
         return total
 
-    def private_ratio(self, q, sample, w, frozen=False):
+    def private_ratio(
+        self, q: Posterior, sample: Sample, w: Mapping[str, tf.Tensor], frozen: bool = False
+    ) -> tf.Tensor:
         """sum{ log p(w[m]) - log q(w[m] | x[m]) : m that z comes from } at the w drawn, [..., B].
 
         `frozen`: no gradient reaches the parameters of q(w | x) but through w.
@@ -126,15 +135,15 @@ class Generative:
             total += tf.where(self.is_member(name, q, sample), ratio, 0.0)
         return total
 
-    def private_weight(self, beta):
+    def private_weight(self, beta: Number | tf.Tensor) -> Number | tf.Tensor:
         """The weight in a loss of the KL of private latent variables, where that of z has weight beta."""
         return beta if self.private_beta is None else self.private_beta.get()
 
-    def private_names(self, q):
+    def private_names(self, q: Posterior) -> list[str]:
         """Those of the batch's modalities that have private latent variables, in q too."""
         return [name for name in self.batch.names if name in q.private]
 
-    def is_member(self, name, q, sample):
+    def is_member(self, name: str, q: Posterior, sample: Sample) -> tf.Tensor:
         """Whether the w of a modality is its own: bool [..., B]."""
         if self.auxiliary and name in sample.members:
             return q.available[name] & sample.members[name]
@@ -142,7 +151,13 @@ class Generative:
 
     # ---- private latent variables, after training
 
-    def infer_private(self, q, z, stream, temperature=1.0):
+    def infer_private(
+        self,
+        q: Posterior | None,
+        z: tf.Tensor,
+        stream: Stream | RowStream,
+        temperature: float | Mapping[str, float] = 1.0,
+    ) -> dict[str, tf.Tensor]:
         """Draw the w of every modality: from its own posterior in the rows that have it, else from its prior.
 
         Args:
@@ -163,7 +178,7 @@ class Generative:
                 w[name] = own_or(w[name], q.private[name], q.available[name], own_stream)
         return w
 
-    def mean_private(self, q, z):
+    def mean_private(self, q: Posterior | None, z: tf.Tensor) -> dict[str, tf.Tensor]:
         """{name: w [B, P]}: the mean of its own posterior in the rows that have it, else of its prior."""
         w = {}
         for name, prior in self.private_priors.items():
@@ -174,7 +189,13 @@ class Generative:
 
     # ---- likelihoods
 
-    def log_prob(self, z, w=None, names=None, frozen=False):
+    def log_prob(
+        self,
+        z: tf.Tensor,
+        w: Mapping[str, tf.Tensor] | None = None,
+        names: Sequence[str] | None = None,
+        frozen: bool = False,
+    ) -> dict[str, tf.Tensor]:
         """log p(x[m] | z, w[m]) in nats: {name: [..., B]}, 0 where a row lacks the modality.
 
         Args:
@@ -188,7 +209,7 @@ class Generative:
             for name in (self.batch.names if names is None else names)
         }
 
-    def log_prob_of(self, name, z, w, frozen):
+    def log_prob_of(self, name: str, z: tf.Tensor, w: tf.Tensor | None, frozen: bool) -> tf.Tensor:
         decoder, batch = self.decoders[name], self.batch
         latents = z if w is None else tf.concat([z, w], axis=-1)
         lead = tf.shape(z)[:-2]
@@ -213,7 +234,7 @@ class Generative:
         self.losses.append(loss)
         return tf.reshape(values, tf.shape(z)[:-1]) if several else values
 
-    def decode(self, name, z, w=None):
+    def decode(self, name: str, z: tf.Tensor, w: tf.Tensor | None = None) -> tfd.Distribution:
         """p(x | z, w) of one modality, z [B, D] or [K * B, D]: a tfd distribution, [B] x E. Without w: its prior's mean.
 
         Of the batch's rows, if there is one with that modality: a likelihood that `reads_size` takes theirs.
@@ -224,7 +245,7 @@ class Generative:
             z = tf.concat([z, w], axis=-1)
         return decoder(z, training=self.training, size=self.size(name, z))
 
-    def size(self, name, z):
+    def size(self, name: str, z: tf.Tensor) -> tf.Tensor | None:
         """The totals of the batch's rows, for a likelihood that `reads_size`: the data's mean where there is none."""
         likelihood = self.decoders[name].likelihood
         if not likelihood.reads_size or name not in self.batch.x:

@@ -80,7 +80,7 @@ class Live:
 
     __slots__ = ("_hyperparameters",)  # apart from vars(self), which are the configuration
 
-    def make_live(self):
+    def make_live(self) -> None:
         """Creates the variables under the current `tf.distribute` strategy, once; those of inner objects too."""
         if not hasattr(self, "_hyperparameters"):
             numbers = {n: v for n, v in vars(self).items() if isinstance(v, float) or is_variable(v)}

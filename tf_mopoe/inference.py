@@ -1,6 +1,8 @@
 """What a trained model is asked for: translations, new rows, embeddings, and how likely data are."""
 
 import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, overload
 
 import numpy as np
 import tensorflow as tf
@@ -9,7 +11,9 @@ from tf_mopoe import arguments
 from tf_mopoe import inputs as reading
 from tf_mopoe.checks import check_count
 from tf_mopoe.marginal_likelihood import marginal_log_likelihood
-from tf_mopoe.streams import as_stream
+from tf_mopoe.posteriors.posterior import Posterior
+from tf_mopoe.streams import RowStream, Stream, as_stream
+from tf_mopoe.typing import Inputs
 
 NUMBERS, MOST_ROWS = 2**22, 2**14  # of x of one modality, and rows, at a time
 
@@ -20,7 +24,9 @@ class Inference:
     A dict's arrays may be of NumPy (any number type, masked), pandas, SciPy or TensorFlow (dense or sparse).
     """
 
-    def by_batches(self, inputs, stream, function, axis=0):
+    def by_batches(
+        self, inputs: Inputs, stream: Stream | RowStream, function: Callable[..., Any], axis: int = 0
+    ) -> Any:
         """What `function(checked batch, stream)` returns, of all batches, along an axis of rows."""
         if isinstance(inputs, dict) and any(map(reading.is_symbolic, inputs.values())):
             return function(self.check_rows(inputs), stream)
@@ -31,11 +37,11 @@ class Inference:
             raise ValueError("`inputs` must have one row or more. Received: none")
         return parts[0] if len(parts) == 1 else tf.nest.map_structure(lambda *part: tf.concat(part, axis), *parts)
 
-    def rows_at_a_time(self):
+    def rows_at_a_time(self) -> int:
         """How many rows of arrays are a batch of the methods here."""
         return max(min(NUMBERS // max(map(math.prod, self.event_shapes.values())), MOST_ROWS), 1)
 
-    def embed(self, inputs):
+    def embed(self, inputs: Inputs) -> np.ndarray:
         """The mean of the posterior of all that each row has, `subset_posterior`: NumPy float32 [N, D].
 
         Raises:
@@ -43,7 +49,31 @@ class Inference:
         """
         return np.asarray(self.by_batches(inputs, as_stream(0), lambda batch, _: self.encode(batch).mean()))
 
-    def translate(self, inputs, to=None, seed=None, private_temperature=None):
+    @overload
+    def translate(
+        self,
+        inputs: Inputs,
+        to: None = ...,
+        seed: int | None = ...,
+        private_temperature: float | Mapping[str, float] | None = ...,
+    ) -> dict[str, tf.Tensor]: ...
+
+    @overload
+    def translate(
+        self,
+        inputs: Inputs,
+        to: str,
+        seed: int | None = ...,
+        private_temperature: float | Mapping[str, float] | None = ...,
+    ) -> tf.Tensor: ...
+
+    def translate(
+        self,
+        inputs: Inputs,
+        to: str | None = None,
+        seed: int | None = None,
+        private_temperature: float | Mapping[str, float] | None = None,
+    ) -> dict[str, tf.Tensor] | tf.Tensor:
         """Generate modalities conditioned on the given ones, using one latent sample per row.
 
         z is drawn from the joint posterior's largest components that the row can form: for "mopoe" and "mvae" the
@@ -72,18 +102,35 @@ class Inference:
 
         return self.by_batches(inputs, as_stream(seed), of_batch)
 
-    def sample_latents(self, q, seed=None, private_temperature=None):
+    def sample_latents(
+        self,
+        q: Posterior,
+        seed: int | Stream | RowStream | None = None,
+        private_temperature: float | Mapping[str, float] | None = None,
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """Draw what `translate` decodes, of a `Posterior`: z [B, D], and {name: w [B, P]} of private latent variables."""
         stream = as_stream(seed)
         z = q.largest().sample(stream).z
         return z, self.private_latents(q, z, stream, private_temperature)
 
-    def private_latents(self, q, z, stream, temperature):
+    def private_latents(
+        self,
+        q: Posterior | None,
+        z: tf.Tensor,
+        stream: Stream | RowStream,
+        temperature: float | Mapping[str, float] | None,
+    ) -> dict[str, tf.Tensor]:
         temperature = self.private_temperature if temperature is None else temperature
         temperature = arguments.checked_temperature(temperature, self.private_dims)
         return self.generative.infer_private(q, z, stream.child("private"), temperature)
 
-    def generate(self, num_samples, seed=None, sampler=None, private_temperature=None):
+    def generate(
+        self,
+        num_samples: int,
+        seed: int | None = None,
+        sampler: Callable[..., Any] | None = None,
+        private_temperature: float | Mapping[str, float] | None = None,
+    ) -> dict[str, tf.Tensor]:
         """Generate `num_samples` rows of every modality from the prior: {name: mean of p(x | z), [num_samples, E]}.
 
         Args:
@@ -105,12 +152,20 @@ class Inference:
             )
         return self.generate_rows(num_samples, stream, z, private_temperature)
 
-    def generate_rows(self, rows, stream, z=None, private_temperature=None):
+    def generate_rows(
+        self,
+        rows: int | tf.Tensor,
+        stream: Stream | RowStream,
+        z: tf.Tensor | None = None,
+        private_temperature: float | Mapping[str, float] | None = None,
+    ) -> dict[str, tf.Tensor]:
         """As `generate`, for a number of rows that may be a tensor []; z [rows, D]: in place of the prior's."""
         z = self.prior.sample(stream, [rows]) if z is None else z
         return self.decode(z, private=self.private_latents(None, z, stream, private_temperature))
 
-    def log_likelihood(self, inputs, num_samples=64, seed=None, given=None):
+    def log_likelihood(
+        self, inputs: Inputs, num_samples: int = 64, seed: int | None = None, given: Sequence[str] | None = None
+    ) -> tf.Tensor:
         """Importance-weighted estimate of log p(X) of what each row has, in nats: [B].
 
             log 1/K sum{ p(X | z[k]) p(z[k]) / q(z[k] | X) : k },   z[1..K] from q, stratified over its components

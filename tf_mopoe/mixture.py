@@ -1,13 +1,16 @@
 """The one class of posteriors: a mixture with parameters batched over its components."""
 
 import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from tf_mopoe import gaussian, rounding, sampling
 from tf_mopoe.batched_mixture import BatchedMixture
-from tf_mopoe.families import Normal
+from tf_mopoe.families import Normal, tfd
+from tf_mopoe.priors import Prior
+from tf_mopoe.streams import RowStream, Stream
 
 ABSENT = -1e30  # the log of the weight of a component that a row does not have: finite, and never of any effect
 
@@ -32,18 +35,26 @@ class Mixture:
         membership: float [S, M] or [B, S, M], 1 where a component is of a modality. Default: each of all `names`.
     """
 
-    def __init__(self, weights, loc, scale, family=Normal, names=(), membership=None):
+    def __init__(
+        self,
+        weights: tf.Tensor,
+        loc: tf.Tensor,
+        scale: tf.Tensor,
+        family: type = Normal,
+        names: Sequence[str] = (),
+        membership: tf.Tensor | None = None,
+    ):
         self.weights, self.loc, self.scale, self.family = weights, loc, scale, family
         self.names = tuple(names)
         self.membership = tf.ones([1, len(self.names)]) if membership is None else membership
 
     @property
-    def num_components(self):
+    def num_components(self) -> int:
         return self.weights.shape[-1]
 
     # ---- draws
 
-    def sample(self, stream, num_samples=None):
+    def sample(self, stream: Stream | RowStream, num_samples: int | None = None) -> Sample:
         """Draw from the mixture, reparameterised within the component drawn.
 
         Args:
@@ -60,19 +71,19 @@ class Mixture:
             index = sampling.stratified_samples(self.weights, num_samples, stream.child("component"))
         return self.sample_component(index, stream)
 
-    def sample_component(self, index, stream):
+    def sample_component(self, index: tf.Tensor, stream: Stream | RowStream) -> Sample:
         """Draw from the component `index`, int32 [..., B], of each row: `Sample`."""
         loc, scale = self.gather(index)
         noise = self.family.noise(stream.child("noise"), tf.shape(loc))
         return Sample(loc + scale * tf.ensure_shape(noise, loc.shape), loc, scale, self.members(index))
 
-    def gather(self, index):
+    def gather(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """loc and scale [..., B, D] of the component `index`, int32 [..., B], of each row."""
         if self.num_components == 1 and len(index.shape) == 1:
             return self.loc[:, 0], self.scale[:, 0]
         return gather_rows(self.loc, index), gather_rows(self.scale, index)
 
-    def members(self, index):
+    def members(self, index: tf.Tensor) -> dict[str, tf.Tensor]:
         """{name: bool [..., B]}: whether the component `index`, int32 [..., B], is of the modality."""
         if not self.names:
             return {}
@@ -88,17 +99,17 @@ class Mixture:
 
     # ---- densities and divergences
 
-    def component_log_probs(self, z):
+    def component_log_probs(self, z: tf.Tensor) -> tf.Tensor:
         """log q[s](z) of every component: z [..., B, D] -> [..., B, S]."""
         return self.family.log_probs(z, self.loc, self.scale)
 
-    def log_prob(self, z):
+    def log_prob(self, z: tf.Tensor) -> tf.Tensor:
         """log of the mixture's density in nats: z [..., B, D] -> [..., B]."""
         used = self.weights > 0.0
         log_weights = tf.where(used, tf.math.log(tf.where(used, self.weights, 1.0)), ABSENT)  # [B, S]
         return tf.reduce_logsumexp(log_weights + self.component_log_probs(z), axis=-1)
 
-    def kl_to(self, prior, sample):
+    def kl_to(self, prior: Prior, sample: Sample) -> tf.Tensor:
         """sum{ weights[s] * KL( q[s] || prior ) : s } in nats, [B]; of the sample's shape [..., B] if it is an estimate.
 
         Closed where the prior has it closed; else the estimate log q[s](z) - log p(z) at the sample, whose component s is.
@@ -111,27 +122,27 @@ class Mixture:
             return self.family.log_prob(sample.z, sample.loc, sample.scale) - prior.log_prob(sample.z)
         return self.mean_kl_to_standard() if prior.is_standard else self.mean(prior.kl(self.loc, self.scale))
 
-    def mean_kl_to_standard(self):
+    def mean_kl_to_standard(self) -> tf.Tensor:
         """sum{ weights[s] * KL( q[s] || standard density of the family ) : s }: [B]."""
         return self.mean(self.family.kl_to_standard(self.loc, self.scale))
 
-    def mean(self, values):
+    def mean(self, values: tf.Tensor) -> tf.Tensor:
         """sum{ weights[s] * values[s] : s }: [B, S] -> [B]."""
         return tf.reduce_sum(self.weights * values, axis=-1)
 
     # ---- other forms
 
-    def stop_gradient(self):
+    def stop_gradient(self) -> "Mixture":
         """The same distribution, through whose parameters no gradient flows."""
         return Mixture(
             *map(tf.stop_gradient, (self.weights, self.loc, self.scale)), self.family, self.names, self.membership
         )
 
-    def reweighted(self, weights):
+    def reweighted(self, weights: tf.Tensor) -> "Mixture":
         """The mixture of the same components with other weights, [B, S]."""
         return Mixture(weights, self.loc, self.scale, self.family, self.names, self.membership)
 
-    def take_rows(self, index):
+    def take_rows(self, index: tf.Tensor) -> "Mixture":
         """The mixture of other rows of the batch: index int [B']."""
         membership = self.membership
         if len(membership.shape) == 3:
@@ -139,15 +150,15 @@ class Mixture:
         parameters = (tf.gather(x, index) for x in (self.weights, self.loc, self.scale))
         return Mixture(*parameters, self.family, self.names, membership)
 
-    def parameters(self):
+    def parameters(self) -> dict[str, tf.Tensor]:
         """{"weights": [B, S], "loc": [B, S, D], "scale": [B, S, D]}."""
         return {"weights": self.weights, "loc": self.loc, "scale": self.scale}
 
-    def distribution(self):
+    def distribution(self) -> tfd.Mixture:
         """The same as a `tfd.Mixture`, [B] x [D]."""
         return BatchedMixture(self)
 
-    def component(self, number):
+    def component(self, number: int) -> tfd.Distribution:
         """One component as a tfd distribution, [B] x [D]."""
         return self.family.distribution(self.loc[:, number], self.scale[:, number])
 
@@ -163,24 +174,32 @@ class Products(Mixture):
         names: the modalities, M of them.
     """
 
-    def __init__(self, weights, precision, weighted, membership, prior, names):
+    def __init__(
+        self,
+        weights: tf.Tensor,
+        precision: tf.Tensor,
+        weighted: tf.Tensor,
+        membership: tf.Tensor,
+        prior: tf.Tensor,
+        names: Sequence[str],
+    ):
         self.weights, self.family, self.names = weights, Normal, tuple(names)
         self.precision, self.weighted, self.membership, self.prior = precision, weighted, membership, prior
 
     @functools.cached_property
-    def sums(self):
+    def sums(self) -> tuple[tf.Tensor, tf.Tensor]:
         return gaussian.sums_over_members(self.precision, self.weighted, self.membership, self.prior)
 
     @property
-    def loc(self):
+    def loc(self) -> tf.Tensor:
         total, weighted = self.sums
         return weighted / total
 
     @property
-    def scale(self):
+    def scale(self) -> tf.Tensor:
         return rounding.rsqrt(self.sums[0])
 
-    def gather(self, index):
+    def gather(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         if self.num_components == 1:
             return super().gather(index)
         # The subset first, then its product: nothing of size S.
@@ -192,10 +211,10 @@ class Products(Mixture):
         loc, scale = weighted / total, rounding.rsqrt(total)
         return tuple(tf.transpose(x, [1, 0, 2]) if several else x[:, 0] for x in (loc, scale))
 
-    def component_log_probs(self, z):
+    def component_log_probs(self, z: tf.Tensor) -> tf.Tensor:
         return gaussian.log_probs_of_products(z, self.precision, self.weighted, self.membership, self.prior)
 
-    def mean_kl_to_standard(self):
+    def mean_kl_to_standard(self) -> tf.Tensor:
         return gaussian.mean_kl_of_products(self.precision, self.weighted, self.membership, self.prior, self.weights)
 
 

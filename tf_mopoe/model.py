@@ -1,26 +1,37 @@
 """The model: wires encoders, joint posterior, decoders, priors and objective. It knows no data set, no disk and no plot."""
 
 import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, overload
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tf_mopoe import arguments, config_checks, construction, freezing
 from tf_mopoe import inputs as reading
 from tf_mopoe.adaptation import Adapting
-from tf_mopoe.batch import read
+from tf_mopoe.batch import Batch, read
 from tf_mopoe.datasets.rows import Rows
+from tf_mopoe.decoders import Decoder
+from tf_mopoe.encoders import GaussianEncoder
+from tf_mopoe.families import tfd
 from tf_mopoe.generative import Generative
 from tf_mopoe.inference import Inference
+from tf_mopoe.methods.method import Method
 from tf_mopoe.network_losses import weight_losses
 from tf_mopoe.not_finite import check_weights
 from tf_mopoe.objectives import ELBO, Objective
+from tf_mopoe.objectives.terms import LossTerms
 from tf_mopoe.posteriors import mixture_of_products
+from tf_mopoe.posteriors.joint_posterior import JointPosterior
 from tf_mopoe.posteriors.posterior import Posterior, one_component
 from tf_mopoe.predictive import Predictive
+from tf_mopoe.priors import Prior
 from tf_mopoe.saving import Saved
-from tf_mopoe.streams import as_stream
+from tf_mopoe.streams import RowStream, Stream, as_stream
 from tf_mopoe.training import BATCH_SIZE, BoundModel
+from tf_mopoe.typing import Inputs, Number
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -65,18 +76,18 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
 
     def __init__(
         self,
-        encoders,
-        decoders,
-        joint_posterior=None,
-        objective=None,
-        reconstruction_weights=None,
-        private_beta=None,
-        seed=None,
-        prior=None,
-        private_prior=None,
-        private_source=None,
-        private_temperature=1.0,
-        method=None,
+        encoders: Mapping[str, GaussianEncoder],
+        decoders: Mapping[str, Decoder],
+        joint_posterior: str | JointPosterior | None = None,
+        objective: Objective | Callable[..., LossTerms] | None = None,
+        reconstruction_weights: str | Mapping[str, Number] | None = None,
+        private_beta: Number | None = None,
+        seed: int | None = None,
+        prior: Prior | None = None,
+        private_prior: Prior | Mapping[str, Prior] | None = None,
+        private_source: str | None = None,
+        private_temperature: float | Mapping[str, float] = 1.0,
+        method: str | Method | None = None,
         **kwargs,
     ):
         arguments.check_parts(encoders, decoders)
@@ -117,18 +128,20 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
         if self.save_fault:
             warnings.warn(self.save_fault, stacklevel=2)
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: Any = None) -> None:
         """No-op: all parts are built when the model is made."""
 
     @property
-    def generative(self):
+    def generative(self) -> Generative:
         """p, the generative side, of no batch yet: `Generative`."""
         priors = self.prior, self.private_priors, self.auxiliary_priors
         return Generative(self.decoders, *priors, self._term_weights, self._private_beta)
 
     # ---- from inputs to distributions
 
-    def encode(self, inputs, training=False, seed=None):
+    def encode(
+        self, inputs: Mapping[str, Any], training: bool = False, seed: int | Stream | RowStream | None = None
+    ) -> Posterior:
         """Return q, the `Posterior` of a dict of inputs: of the joint latent variables, of any subset, the private ones.
 
         Args:
@@ -149,7 +162,7 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
             reads[name] = self.encoders[name].network_input(batch.x[name], hiding and hiding.child(name))
         return self.posterior_of(batch._replace(network_inputs=reads), training, stream)
 
-    def posterior_of(self, batch, training=False, stream=None):
+    def posterior_of(self, batch: Batch, training: bool = False, stream: Stream | RowStream | None = None) -> Posterior:
         """As `encode`, of a `Batch` with what the networks read."""
         experts, private, losses = {}, {}, []
         for name in batch.names:
@@ -162,7 +175,9 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
         q.losses += losses
         return q
 
-    def encode_modality(self, name, batch, training):
+    def encode_modality(
+        self, name: str, batch: Batch, training: bool
+    ) -> tuple[Sequence[tf.Tensor], Sequence[tf.Tensor], tf.Tensor]:
         """(loc, scale) [B, D] and [B, P] or (), those of the standard density in rows without x; and the losses, []."""
         encoder, x = self.encoders[name], batch.network_inputs[name]
         sizes = [self.latent_dim] + [encoder.private_dim] * (encoder.private_dim > 0)
@@ -175,7 +190,23 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
             pairs = [(pair[0], tf.where(has, pair[1], 1.0)) if pair else () for pair in pairs]
         return *pairs, loss
 
-    def decode(self, z, to=None, private=None, batch=None):
+    @overload
+    def decode(
+        self, z: tf.Tensor, to: None = ..., private: Mapping[str, tf.Tensor] | None = ..., batch: Batch | None = ...
+    ) -> dict[str, tf.Tensor]: ...
+
+    @overload
+    def decode(
+        self, z: tf.Tensor, to: str, private: Mapping[str, tf.Tensor] | None = ..., batch: Batch | None = ...
+    ) -> tf.Tensor: ...
+
+    def decode(
+        self,
+        z: tf.Tensor,
+        to: str | None = None,
+        private: Mapping[str, tf.Tensor] | None = None,
+        batch: Batch | None = None,
+    ) -> dict[str, tf.Tensor] | tf.Tensor:
         """What is reported of p(x | z), z [B, D], its mean for most likelihoods: {name: [B, E]}, or one tensor by `to`.
 
         Args:
@@ -193,7 +224,7 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
             made[name] = self.decoders[name].likelihood.mean(distribution)
         return made if to is None else made[to]
 
-    def joint_posterior(self, inputs, seed=None):
+    def joint_posterior(self, inputs: Mapping[str, Any], seed: int | None = None) -> tfd.Mixture:
         """q(z | X), the mixture over the subsets of the modalities that are given: `tfd.Mixture`, [B] x [D].
 
         A subset that a row cannot form has weight 0 in that row. Where the subsets are too many (`MixtureOfProducts`), the
@@ -204,14 +235,14 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
         """
         return self.encode(self.check_rows(inputs), seed=as_stream(seed)).joint.distribution()
 
-    def subset_posterior(self, inputs):
+    def subset_posterior(self, inputs: Mapping[str, Any]) -> tfd.Distribution:
         """The product of all the experts that each row has: `tfd.MultivariateNormalDiag`, [B] x [D].
 
         The prior expert joins by the joint posterior's rule. Raises as `joint_posterior`.
         """
         return self.encode(self.check_rows(inputs)).subset().component(0)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:
         """{name: mean of p(x | z) [B, E]} of every modality, z the mean of the subset posterior.
 
         (Of the joint posterior, where experts have no product: Laplace.)
@@ -222,7 +253,9 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
 
     # ---- training
 
-    def terms_and_posterior(self, inputs, stream, training=False):
+    def terms_and_posterior(
+        self, inputs: Mapping[str, Any], stream: int | Stream | RowStream | None, training: bool = False
+    ) -> tuple[LossTerms, Posterior]:
         """The objective's `LossTerms` [B] for a batch of inputs, see `loss_terms`, and q."""
         stream = as_stream(stream)
         q = self.encode(inputs, training=training, seed=stream)
@@ -231,7 +264,7 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
         losses = [*q.losses, *p.losses, weight_losses(self)]
         return terms._replace(loss=terms.loss + tf.add_n(losses)), q
 
-    def predict(self, x, batch_size=None, *args, **kwargs):
+    def predict(self, x: Inputs, batch_size: int | None = None, *args, **kwargs) -> dict[str, np.ndarray]:
         """As `keras.Model.predict`: {name: reconstruction mean}, NumPy arrays [N, E], see `call`.
 
         Raises:
@@ -247,14 +280,14 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
     # ---- errors before the work
 
     @property
-    def specs(self):
+    def specs(self) -> dict[str, reading.Spec]:
         """What the model takes of each modality: {name: `inputs.Spec`}."""
         return {
             name: reading.Spec(shape, self.decoders[name].likelihood.x_dtype, self.encoders[name].cells)
             for name, shape in self.event_shapes.items()
         }
 
-    def checked_rows(self, x, every_row=False):
+    def checked_rows(self, x: Any, every_row: bool = False) -> Any:
         """A dict of arrays as `Rows`, after a look at all its values; whatever else x is, as it is."""
         if not isinstance(x, dict):
             return x
@@ -266,18 +299,18 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
         reading.check_values(arrays, self.specs, every_row, None if every_row else supports)
         return Rows.of(arrays)
 
-    def checked_batch(self, x):
+    def checked_batch(self, x: Any) -> Any:
         """As `checked_rows`, but as a dict of arrays."""
         rows = self.checked_rows(x)
         return rows[:] if isinstance(rows, Rows) else rows
 
-    def check_rows(self, inputs):
+    def check_rows(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The inputs as a dict of NumPy arrays, or of tensors in a graph, after checks: every row has something."""
         arrays = reading.dense(reading.read_arrays(inputs, self.specs))
         if not any(map(reading.is_symbolic, arrays.values())):
             reading.check_values(arrays, self.specs)
         return arrays
 
-    def check_name(self, argument, name):
+    def check_name(self, argument: str, name: str | None) -> None:
         if name is not None and not (isinstance(name, str) and name in self.modalities):
             raise ValueError(f"`{argument}` must be one of {list(self.modalities)} or None. Received: {name!r}")

@@ -1,21 +1,26 @@
 """Pictures of what a model makes. Needs matplotlib (`pip install tf_mopoe[train]`)."""
 
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
 import numpy as np
 
 from tf_mopoe.figures import new_figure, save
+from tf_mopoe.model import MultimodalVAE
 
 
-def picture(axes, x):
+def picture(axes: Any, x: np.ndarray) -> None:
     """Draws one picture [H, W, 1 or 3] in 0..1."""
     axes.imshow(np.clip(x, 0.0, 1.0).squeeze(), cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
 
 
-def log_mel(axes, x):
+def log_mel(axes: Any, x: np.ndarray) -> None:
     """Draws one log-mel picture [bands, time, 1] in 0..1, low bands at the bottom."""
     axes.imshow(np.squeeze(x), cmap="magma", vmin=0.0, vmax=1.0, origin="lower", aspect="auto")
 
 
-def word(read):
+def word(read: Callable[[np.ndarray], Sequence[str]]) -> Callable[[Any, np.ndarray], None]:
     """A function that draws one word, one-hot or probabilities [T, C], by `read`: [1, T, C] -> [text]."""
 
     def draw(axes, x):
@@ -24,12 +29,18 @@ def word(read):
     return draw
 
 
-def numbers(axes, x):
+def numbers(axes: Any, x: np.ndarray) -> None:
     """Draws any other array as bars."""
     axes.bar(np.arange(np.size(x)), np.ravel(x), width=1.0)
 
 
-def translations(model, inputs, path, drawers=None, seed=0):
+def translations(
+    model: MultimodalVAE,
+    inputs: Mapping[str, Any],
+    path: os.PathLike | str,
+    drawers: Mapping[str, Callable[[Any, np.ndarray], None]] | None = None,
+    seed: int = 0,
+) -> None:
     """A panel for each modality that is given: its rows on top, what the model makes of them below.
 
     Args:
@@ -48,14 +59,25 @@ def translations(model, inputs, path, drawers=None, seed=0):
     draw_rows(panels, path, drawers or {}, f"Given one modality, every other (seed {seed})")
 
 
-def prior_samples(model, path, drawers=None, num_samples=10, seed=0):
+def prior_samples(
+    model: MultimodalVAE,
+    path: os.PathLike | str,
+    drawers: Mapping[str, Callable[[Any, np.ndarray], None]] | None = None,
+    num_samples: int = 10,
+    seed: int = 0,
+) -> None:
     """Rows made from the prior, a column each. Arguments as of `translations`."""
     made = model.generate(num_samples, seed=seed)
     panel = [(name, name, np.asarray(made[name])) for name in model.modalities]
     draw_rows([panel], path, drawers or {}, f"From the prior (seed {seed})")
 
 
-def draw_rows(panels, path, drawers, title):
+def draw_rows(
+    panels: Sequence[Sequence[tuple[str, str, np.ndarray]]],
+    path: os.PathLike | str,
+    drawers: Mapping[str, Callable[[Any, np.ndarray], None]],
+    title: str,
+) -> None:
     """Panels of rows (text, modality, [N, E]), one under the other, with some space between panels."""
     columns = max(len(x) for panel in panels for _, _, x in panel)
     lines = [line for panel in panels for line in (None, *panel)][1:]  # None: the space between two panels
@@ -78,5 +100,5 @@ def draw_rows(panels, path, drawers, title):
     save(figure, path)
 
 
-def row_height(x):
+def row_height(x: np.ndarray) -> float:
     return 1.0 if x.ndim == 4 else 0.45

@@ -1,6 +1,8 @@
 """The posterior predictive distribution: draws of data given data, and missing cells filled from it."""
 
 import math
+from collections.abc import Mapping
+from typing import Any, overload
 
 import numpy as np
 import tensorflow as tf
@@ -9,6 +11,7 @@ from tf_mopoe import inputs as reading
 from tf_mopoe.checks import check_count
 from tf_mopoe.refinement import refined
 from tf_mopoe.streams import as_stream
+from tf_mopoe.typing import Inputs
 
 NUMBERS = 2**23  # of x that are drawn in one go, about
 
@@ -16,7 +19,7 @@ NUMBERS = 2**23  # of x that are drawn in one go, about
 class Imputation(dict):
     """{name: what was given, with everything missing filled}; `std`: {name: standard deviations, 0 where nothing was}."""
 
-    def __init__(self, filled, std):
+    def __init__(self, filled: Mapping[str, Any], std: Mapping[str, Any]):
         super().__init__(filled)
         self.std = std
 
@@ -24,7 +27,24 @@ class Imputation(dict):
 class Predictive:
     """The part of a `MultimodalVAE` that draws from p(x* | X)."""
 
-    def posterior_predictive(self, inputs, to=None, num_samples=100, seed=None, refine_steps=0):
+    @overload
+    def posterior_predictive(
+        self, inputs: Inputs, to: None = ..., num_samples: int = ..., seed: int | None = ..., refine_steps: int = ...
+    ) -> dict[str, tf.Tensor]: ...
+
+    @overload
+    def posterior_predictive(
+        self, inputs: Inputs, to: str, num_samples: int = ..., seed: int | None = ..., refine_steps: int = ...
+    ) -> tf.Tensor: ...
+
+    def posterior_predictive(
+        self,
+        inputs: Inputs,
+        to: str | None = None,
+        num_samples: int = 100,
+        seed: int | None = None,
+        refine_steps: int = 0,
+    ) -> dict[str, tf.Tensor] | tf.Tensor:
         """Draw x of every modality given what each row has: z and the noise of p(x | z) both.
 
             z[k] from q(z | X), w[k] from its posterior or prior, x[k] from p(x | z[k], w[k])
@@ -60,7 +80,9 @@ class Predictive:
 
         return self.by_batches(inputs, as_stream(seed), of_batch, axis=1)
 
-    def impute(self, inputs, num_samples=100, refine_steps=0, seed=None):
+    def impute(
+        self, inputs: Mapping[str, Any], num_samples: int = 100, refine_steps: int = 0, seed: int | None = None
+    ) -> Imputation:
         """Fill what is missing, rows and cells, by the mean of its posterior predictive distribution.
 
         Args:

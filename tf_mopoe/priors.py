@@ -4,6 +4,8 @@ A model holds one for z and one for each w[m]; objectives, `generate`, `translat
 """
 
 import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -11,6 +13,7 @@ import tensorflow as tf
 from tf_mopoe import sampling
 from tf_mopoe.checks import check_count, check_number
 from tf_mopoe.families import Normal, scale_of
+from tf_mopoe.streams import RowStream, Stream
 
 
 class Prior(keras.layers.Layer):
@@ -27,7 +30,7 @@ class Prior(keras.layers.Layer):
         super().__init__(**{"dtype": "float32", "autocast": False} | kwargs)
         self.latent_dim, self.family = None, Normal
 
-    def build_for(self, latent_dim, family=Normal, shared_dim=None):
+    def build_for(self, latent_dim: int, family: type = Normal, shared_dim: int | None = None) -> None:
         """Make the variables for this many latent variables of this family; once, as a prior belongs to one model."""
         if self.built and (latent_dim, family) != (self.latent_dim, self.family):
             raise ValueError(
@@ -38,14 +41,16 @@ class Prior(keras.layers.Layer):
         if not self.built:
             self.build()
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: Any = None) -> None:
         self.built = True
 
-    def log_prob(self, z, given=None):
+    def log_prob(self, z: tf.Tensor, given: tf.Tensor | None = None) -> tf.Tensor:
         """log p(z) in nats: [..., B, D] -> [..., B]."""
         raise NotImplementedError
 
-    def sample(self, stream, shape, given=None, temperature=1.0):
+    def sample(
+        self, stream: Stream | RowStream, shape: Sequence[Any], given: tf.Tensor | None = None, temperature: float = 1.0
+    ) -> tf.Tensor:
         """Draw z [*shape, D].
 
         Args:
@@ -56,11 +61,11 @@ class Prior(keras.layers.Layer):
         """
         raise NotImplementedError
 
-    def mean(self, given=None):
+    def mean(self, given: tf.Tensor | None = None) -> tf.Tensor:
         """The mean, [D] or [..., B, D]."""
         return tf.zeros([self.latent_dim])
 
-    def get_build_config(self):
+    def get_build_config(self) -> None:
         return None  # the model builds it
 
 
@@ -69,25 +74,27 @@ class Located(Prior):
 
     has_closed_kl = True
 
-    def parameters(self, given=None):
+    def parameters(self, given: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         """loc and scale, [D] or [..., B, D]."""
         raise NotImplementedError
 
-    def log_prob(self, z, given=None):
+    def log_prob(self, z: tf.Tensor, given: tf.Tensor | None = None) -> tf.Tensor:
         loc, scale = self.parameters(given)
         return self.family.log_prob(z, loc, scale + tf.zeros_like(z))
 
-    def kl(self, loc, scale, given=None):
+    def kl(self, loc: tf.Tensor, scale: tf.Tensor, given: tf.Tensor | None = None) -> tf.Tensor:
         """KL( density of loc and scale [..., D] || prior ), [...]."""
         own_loc, own_scale = self.parameters(given)
         return self.family.kl_to_standard((loc - own_loc) / own_scale, scale / own_scale)
 
-    def sample(self, stream, shape, given=None, temperature=1.0):
+    def sample(
+        self, stream: Stream | RowStream, shape: Sequence[Any], given: tf.Tensor | None = None, temperature: float = 1.0
+    ) -> tf.Tensor:
         loc, scale = self.parameters(given)
         noise = self.family.noise(stream, tf.concat([shape, [self.latent_dim]], axis=0))
         return loc + temperature * scale * tf.ensure_shape(noise, [None] * (noise.shape.rank - 1) + [self.latent_dim])
 
-    def mean(self, given=None):
+    def mean(self, given: tf.Tensor | None = None) -> tf.Tensor:
         return self.parameters(given)[0]
 
 
@@ -97,13 +104,13 @@ class Standard(Located):
 
     is_standard = True
 
-    def parameters(self, given=None):
+    def parameters(self, given: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.zeros([self.latent_dim]), tf.ones([self.latent_dim])
 
-    def log_prob(self, z, given=None):
+    def log_prob(self, z: tf.Tensor, given: tf.Tensor | None = None) -> tf.Tensor:
         return self.family.log_prob(z, tf.zeros_like(z), tf.ones_like(z))
 
-    def kl(self, loc, scale, given=None):
+    def kl(self, loc: tf.Tensor, scale: tf.Tensor, given: tf.Tensor | None = None) -> tf.Tensor:
         return self.family.kl_to_standard(loc, scale)
 
 
@@ -115,51 +122,53 @@ class LearnedScale(Located):
         scale: at the start; default 1.0. The auxiliary priors of private latent variables start at e^-3.
     """
 
-    def __init__(self, scale=1.0, **kwargs):
+    def __init__(self, scale: float = 1.0, **kwargs):
         super().__init__(**kwargs)
         self.scale = check_number("scale", scale)
         if not self.scale:
             raise ValueError("`scale` must be a positive number. Received: scale=0")
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: Any = None) -> None:
         self.log_scale = self.add_weight(
             name="log_scale", shape=(self.latent_dim,), initializer=keras.initializers.Constant(math.log(self.scale))
         )
         self.built = True
 
-    def parameters(self, given=None):
+    def parameters(self, given: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.zeros([self.latent_dim]), scale_of(2.0 * tf.convert_to_tensor(self.log_scale))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"scale": self.scale}
 
 
 class ComponentsPrior(Prior):
     """sum{ weights[c] * p[c](z) : c }, of the components that `components()` gives."""
 
-    def components(self):
+    def components(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """log of the weights [C], loc and scale [C, D]."""
         raise NotImplementedError
 
-    def component_log_probs(self, z):
+    def component_log_probs(self, z: tf.Tensor) -> tf.Tensor:
         """log( weights[c] * p[c](z) ), [..., B, D] -> [..., B, C]."""
         log_weights, loc, scale = self.components()
         return log_weights + self.family.log_probs(z[..., None, :], loc[None], scale[None])[..., 0, :]
 
-    def log_prob(self, z, given=None):
+    def log_prob(self, z: tf.Tensor, given: tf.Tensor | None = None) -> tf.Tensor:
         return tf.reduce_logsumexp(self.component_log_probs(z), axis=-1)
 
-    def responsibilities(self, z):
+    def responsibilities(self, z: tf.Tensor) -> tf.Tensor:
         """p(c | z), [..., B, D] -> [..., B, C]: a row's cluster, where components are clusters (CMVAE)."""
         return tf.nn.softmax(self.component_log_probs(z))
 
-    def sample(self, stream, shape, given=None, temperature=1.0):
+    def sample(
+        self, stream: Stream | RowStream, shape: Sequence[Any], given: tf.Tensor | None = None, temperature: float = 1.0
+    ) -> tf.Tensor:
         log_weights, loc, scale = self.components()
         index = sampling.inverse_cdf(tf.exp(log_weights), stream.child("component").uniform(shape))
         noise = self.family.noise(stream.child("noise"), tf.concat([shape, [self.latent_dim]], axis=0))
         return tf.gather(loc, index) + temperature * tf.gather(scale, index) * noise
 
-    def mean(self, given=None):
+    def mean(self, given: tf.Tensor | None = None) -> tf.Tensor:
         log_weights, loc, _ = self.components()
         return tf.linalg.matvec(loc, tf.exp(log_weights), transpose_a=True)
 
@@ -178,13 +187,20 @@ class Mixture(ComponentsPrior):
         learn_scale: whether the scales are learned, from 1 on. Default: True.
     """
 
-    def __init__(self, num_components=40, spread=0.1, learn_weights=False, learn_scale=True, **kwargs):
+    def __init__(
+        self,
+        num_components: int = 40,
+        spread: float = 0.1,
+        learn_weights: bool = False,
+        learn_scale: bool = True,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.num_components = check_count("num_components", num_components)
         self.spread = check_number("spread", spread)
         self.learn_weights, self.learn_scale = bool(learn_weights), bool(learn_scale)
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: Any = None) -> None:
         shape = (self.num_components, self.latent_dim)
         # A fixed prior's one component has no reason to be off its centre.
         near = keras.initializers.RandomNormal(stddev=self.spread) if self.num_components > 1 else "zeros"
@@ -193,7 +209,7 @@ class Mixture(ComponentsPrior):
         self.logits = self.add_weight(name="logits", shape=shape[:1], initializer="zeros", trainable=self.learn_weights)
         self.built = True
 
-    def components(self):
+    def components(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         logits = tf.convert_to_tensor(self.logits)
         return (
             tf.nn.log_softmax(logits),
@@ -201,7 +217,7 @@ class Mixture(ComponentsPrior):
             scale_of(2.0 * tf.convert_to_tensor(self.log_scale)),
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         names = ("num_components", "spread", "learn_weights", "learn_scale")
         return super().get_config() | {name: getattr(self, name) for name in names}
 
@@ -218,13 +234,15 @@ class PseudoInputs(ComponentsPrior):
         spread: standard deviation of the pseudo-inputs at the start; default 0.1.
     """
 
-    def __init__(self, num_components=50, spread=0.1, **kwargs):
+    def __init__(self, num_components: int = 50, spread: float = 0.1, **kwargs):
         super().__init__(**kwargs)
         self.num_components = check_count("num_components", num_components)
         self.spread = check_number("spread", spread)
         self.encode = None
 
-    def bind(self, event_shapes, read, encode):
+    def bind(
+        self, event_shapes: Mapping[str, Sequence[int]], read: Callable[..., Any], encode: Callable[..., Any]
+    ) -> None:
         """Make the pseudo-inputs, {name: [C, *E]}.
 
         Args:
@@ -240,17 +258,17 @@ class PseudoInputs(ComponentsPrior):
         }
         self.encode = encode
 
-    def assign(self, inputs):
+    def assign(self, inputs: Mapping[str, Any]) -> None:
         """Set the pseudo-inputs to C rows of data of all modalities, {name: [C, *E]}, after `adapt` or the first `fit`."""
         read = self.read(inputs)
         for name, variable in self.inputs.items():
             variable.assign(read[name])
 
-    def components(self):
+    def components(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         loc, scale = self.encode({name: tf.convert_to_tensor(variable) for name, variable in self.inputs.items()})
         return tf.fill([self.num_components], -math.log(self.num_components)), loc, scale
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"num_components": self.num_components, "spread": self.spread}
 
 
@@ -266,25 +284,25 @@ class GivenShared(Located):
 
     reads_shared = True
 
-    def __init__(self, hidden_units=128, **kwargs):
+    def __init__(self, hidden_units: int = 128, **kwargs):
         super().__init__(**kwargs)
         self.hidden_units = check_count("hidden_units", hidden_units)
         self.hidden = keras.layers.Dense(hidden_units, activation="silu", dtype="float32")
         self.head = None
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: Any = None) -> None:
         near = keras.initializers.RandomNormal(stddev=1e-3)
         self.head = keras.layers.Dense(2 * self.latent_dim, kernel_initializer=near, dtype="float32")
         self.hidden.build((None, self.shared_dim))
         self.head.build((None, self.hidden_units))
         self.built = True
 
-    def parameters(self, given=None):
+    def parameters(self, given: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         flat = tf.reshape(given, [-1, self.shared_dim])
         loc, log_scale = tf.split(self.head(self.hidden(flat)), 2, axis=-1)
         scale = tf.exp(3.0 * tf.tanh(log_scale / 3.0))
         shape = tf.concat([tf.shape(given)[:-1], [self.latent_dim]], axis=0)
         return tf.reshape(loc, shape), tf.reshape(scale, shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"hidden_units": self.hidden_units}

@@ -1,6 +1,9 @@
 """A model's config and its files: all that Keras needs to save and load a `MultimodalVAE`, and to copy it."""
 
 import json
+import os
+from collections.abc import Mapping, MutableMapping
+from typing import Any, NoReturn, Self
 
 import numpy as np
 import tensorflow as tf
@@ -17,7 +20,7 @@ PARTS = ("encoders", "decoders", "joint_posterior", "objective", "prior", "priva
 class Saved:
     """How `MultimodalVAE` is saved by Keras; stands before `keras.Model` among its bases."""
 
-    def layer_parts(self):
+    def layer_parts(self) -> dict[str, Any]:
         """The constructor's arguments that are layers."""
         parts = {
             "encoders": {name: self.encoders[name] for name in self.modalities},
@@ -27,7 +30,7 @@ class Saved:
         }
         return parts | ({"private_prior": dict(self.private_priors)} if self.private_priors else {})
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             **sharing.serialize(self.layer_parts() | {"objective": self.objective}),
             "reconstruction_weights": self.weights_config(),
@@ -39,7 +42,7 @@ class Saved:
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
         config = dict(config)
         frozen = config.pop("frozen", None)
         parts = {name: config.pop(name) for name in ("shared", *PARTS) if name in config}
@@ -49,7 +52,7 @@ class Saved:
             freezing.freeze(model, frozen)
         return model
 
-    def save(self, filepath, *args, **kwargs):
+    def save(self, filepath: os.PathLike | str, *args, **kwargs) -> None:
         """As `keras.Model.save`, with a warning of classes that are not registered, without which no file is read.
 
         Raises:
@@ -60,12 +63,12 @@ class Saved:
         config_checks.warn_of_unregistered(self, self.layer_parts() | {"objective": self.objective})
         super().save(filepath, *args, **kwargs)
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: MutableMapping[str, Any]) -> None:
         super().save_own_variables(store)
         store[NAMES] = np.frombuffer(json.dumps(list(self.encoders)).encode(), np.uint8)
         store[STEP] = np.asarray(self.step.read_value())
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Mapping[str, Any]) -> None:
         store = {key: store[key] for key in list(store.keys())}
         # Earlier versions do not say; theirs are in the order of the constructor's argument.
         found = json.loads(np.asarray(store.pop(NAMES)).tobytes()) if NAMES in store else list(self.modalities)
@@ -81,7 +84,7 @@ class Saved:
             children |= {f"weight {number}": variable._value for number, variable in enumerate(self.variables)}
         return children
 
-    def quantize(self, *args, **kwargs):
+    def quantize(self, *args, **kwargs) -> NoReturn:
         """Raises a ValueError: what there is instead is `tf_mopoe.export.tflite_encoders`, and each network's own method."""
         raise ValueError(
             "`quantize` is not there for the whole model, whose heads stay in float32. For encoders of 8 bits: "
@@ -89,7 +92,7 @@ class Saved:
             'model.encoders[name].network.quantize("int8"), which is saved and loaded as usual'
         )
 
-    def export(self, *args, **kwargs):
+    def export(self, *args, **kwargs) -> NoReturn:
         """Raises a ValueError: what there is instead is `tf_mopoe.export`."""
         raise ValueError(
             "`export` is not there for this model, which has several signatures. For TF Serving: "

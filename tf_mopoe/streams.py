@@ -6,6 +6,8 @@ names are independent of each other, so that a draw that is added somewhere chan
 
 import random
 import zlib
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -19,23 +21,25 @@ class Stream:
         seed: int32 [2], as of TensorFlow's stateless operations.
     """
 
-    def __init__(self, seed):
+    def __init__(self, seed: tf.Tensor):
         self.seed = seed
 
-    def child(self, name):
+    def child(self, name: str | int | tf.Tensor) -> "Stream":
         """Return the stream of that name, a str or an integer tensor [] (a step, a replica)."""
         number = zlib.crc32(name.encode()) & 0x7FFFFFFF if isinstance(name, str) else tf.cast(name, tf.int32)
         return Stream(tf.random.fold_in(self.seed, number))
 
-    def normal(self, shape, row_axis=-2):
+    def normal(self, shape: Sequence[Any] | tf.Tensor, row_axis: int = -2) -> tf.Tensor:
         """Draw standard normal numbers of the given shape, of which `row_axis` is the axis of the rows."""
         return tf.random.stateless_normal(shape, self.seed)
 
-    def uniform(self, shape, row_axis=-1, minval=0.0, maxval=1.0):
+    def uniform(
+        self, shape: Sequence[Any] | tf.Tensor, row_axis: int = -1, minval: float = 0.0, maxval: float = 1.0
+    ) -> tf.Tensor:
         """Draw uniform numbers of the given shape from [minval, maxval)."""
         return tf.random.stateless_uniform(shape, self.seed, minval, maxval)
 
-    def strata(self, rows):
+    def strata(self, rows: int | tf.Tensor) -> tf.Tensor:
         """Draw u [rows], each uniform on [0, 1), together spread evenly.
 
         Each row gets a distinct stratum (a random permutation) plus one shared uniform shift (systematic sampling).
@@ -56,26 +60,28 @@ class RowStream:
         path: names of the children from the seeds to here.
     """
 
-    def __init__(self, seeds, path=()):
+    def __init__(self, seeds: tf.Tensor, path: Sequence[str | int | tf.Tensor] = ()):
         self.seeds, self.path = seeds, path
 
-    def child(self, name):
+    def child(self, name: str | int | tf.Tensor) -> "RowStream":
         """Return the stream of that name, a str or an integer tensor []."""
         return RowStream(self.seeds, (*self.path, name))
 
-    def normal(self, shape, row_axis=-2):
+    def normal(self, shape: Sequence[Any] | tf.Tensor, row_axis: int = -2) -> tf.Tensor:
         """Draw standard normal numbers of the given shape, of which `row_axis` is the axis of the rows."""
         return self.each(lambda stream, shape: stream.normal(shape), shape, row_axis)
 
-    def uniform(self, shape, row_axis=-1, minval=0.0, maxval=1.0):
+    def uniform(
+        self, shape: Sequence[Any] | tf.Tensor, row_axis: int = -1, minval: float = 0.0, maxval: float = 1.0
+    ) -> tf.Tensor:
         """Draw uniform numbers of the given shape from [minval, maxval)."""
         return self.each(lambda stream, shape: stream.uniform(shape, minval=minval, maxval=maxval), shape, row_axis)
 
-    def strata(self, rows):
+    def strata(self, rows: int | tf.Tensor) -> tf.Tensor:
         """Draw u [rows], each uniform on [0, 1)."""
         return self.child("shift").uniform([rows])
 
-    def each(self, draw, shape, row_axis):
+    def each(self, draw: Callable[..., tf.Tensor], shape: Sequence[Any] | tf.Tensor, row_axis: int) -> tf.Tensor:
         shape = list(tf.unstack(shape) if tf.is_tensor(shape) else shape)
         axis = row_axis % len(shape)
         of_row = shape[:axis] + shape[axis + 1 :]
@@ -94,7 +100,7 @@ class RowStream:
         return tf.transpose(drawn, [*range(1, axis + 1), 0, *range(axis + 1, len(shape))])
 
 
-def as_stream(seed=None):
+def as_stream(seed: int | tf.Tensor | Stream | RowStream | None = None) -> Stream | RowStream:
     """Return the stream of an integer seed, or of a new one if None (in a graph: a new one at each of its calls)."""
     if isinstance(seed, (Stream, RowStream)):
         return seed
@@ -110,6 +116,6 @@ def as_stream(seed=None):
     return Stream(tf.constant([seed % 2**31, seed // 2**31 % 2**31], tf.int32))
 
 
-def shuffled(count, stream):
+def shuffled(count: int | tf.Tensor, stream: Stream | RowStream) -> tf.Tensor:
     """0..count - 1 in random order, int32 [count]. (TensorFlow's own shuffle cannot be compiled by XLA.)"""
     return tf.argsort(stream.uniform([count]))

@@ -1,5 +1,8 @@
 """Tables of different rows as one set of inputs, and back: pandas DataFrames by their index. Needs pandas."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from tf_mopoe.datasets.arrays import as_rows
@@ -8,7 +11,7 @@ from tf_mopoe.inputs import FLAG
 __all__ = ["align", "frames"]
 
 
-def align(tables):
+def align(tables: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], Any]:
     """Join tables by their index: a row of any of them is a row of the result.
 
     Args:
@@ -48,7 +51,7 @@ def align(tables):
     return inputs, index
 
 
-def frames(arrays, tables, index):
+def frames(arrays: Mapping[str, Any], tables: Mapping[str, Any], index: Any) -> dict[str, Any]:
     """The way back: arrays of the aligned rows as DataFrames with the tables' columns.
 
     Args:

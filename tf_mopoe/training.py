@@ -3,8 +3,11 @@
 import random
 import types
 import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tf_mopoe import arguments
@@ -13,7 +16,9 @@ from tf_mopoe.datasets.rows import Rows
 from tf_mopoe.hyperparameters import Hyperparameter, as_number, check_assigned, check_hyperparameter
 from tf_mopoe.not_finite import EndAtNotFinite, FirstNotFinite
 from tf_mopoe.objectives import Objective
-from tf_mopoe.streams import Stream
+from tf_mopoe.objectives.terms import LossTerms
+from tf_mopoe.streams import RowStream, Stream
+from tf_mopoe.typing import Inputs, Number
 
 BATCH_SIZE = 32  # Keras' default
 
@@ -31,11 +36,11 @@ class BoundModel(keras.Model):
     # ---- what may be assigned after the model was made, during the training too
 
     @property
-    def objective(self):
+    def objective(self) -> Objective | Callable[..., LossTerms]:
         return self._objective
 
     @objective.setter
-    def objective(self, objective):
+    def objective(self, objective: Objective | Callable[..., LossTerms]) -> None:
         if not callable(objective) or isinstance(objective, type):
             raise ValueError(f"`objective` must be callable, such as objectives.ELBO(). Received: {objective!r}")
         self._objective = objective
@@ -48,26 +53,26 @@ class BoundModel(keras.Model):
             self.make_test_function(force=True)
 
     @property
-    def private_beta(self):
+    def private_beta(self) -> Number | tf.Tensor | None:
         """The weight of the KL of private latent variables; None: that of the objective for the KL of z."""
         return None if self._private_beta is None else self._private_beta.get()
 
     @private_beta.setter
-    def private_beta(self, value):
+    def private_beta(self, value: Number) -> None:
         check_assigned("private_beta", value, ["private_beta"] if self._private_beta else [])
         self._private_beta.assign(check_hyperparameter("private_beta", value))
 
-    def set_private_beta(self, value):
+    def set_private_beta(self, value: Number | None) -> None:
         value = None if value is None else check_hyperparameter("private_beta", value)
         self._private_beta = None if value is None else Hyperparameter(value)
 
     @property
-    def reconstruction_weights(self):
+    def reconstruction_weights(self) -> str | Mapping[str, Number] | None:
         """None, "dimension", or the weights as {name: float}, which cannot be written to: assign another dict."""
         return self._weights_rule if self._weights_rule != "dict" else types.MappingProxyType(self.term_weights)
 
     @reconstruction_weights.setter
-    def reconstruction_weights(self, value):
+    def reconstruction_weights(self, value: str | Mapping[str, Number] | None) -> None:
         weights = arguments.reconstruction_weights(value, self.decoders)
         for name, weight in weights.items():
             key = f"reconstruction_weights[{name!r}]"
@@ -76,23 +81,23 @@ class BoundModel(keras.Model):
             self._term_weights[name].assign(weight)
         self._weights_rule = "dict" if isinstance(value, dict) else value
 
-    def set_reconstruction_weights(self, value):
+    def set_reconstruction_weights(self, value: str | Mapping[str, Number] | None) -> None:
         weights = arguments.reconstruction_weights(value, self.decoders)
         self._term_weights = {name: Hyperparameter(weight) for name, weight in weights.items()}
         self._weights_rule = "dict" if isinstance(value, dict) else value
 
     @property
-    def term_weights(self):
+    def term_weights(self) -> dict[str, Number]:
         """{name: weight of the modality's reconstruction term}, floats; in a graph tensors, see `Hyperparameter`."""
         return {name: weight.get() for name, weight in self._term_weights.items()}
 
-    def weights_config(self):
+    def weights_config(self) -> str | dict[str, float] | None:
         """`reconstruction_weights`, as they go into the configuration."""
         if self._weights_rule != "dict":
             return self._weights_rule
         return {name: as_number(weight) for name, weight in self.term_weights.items()}
 
-    def make_training_state(self, seed):
+    def make_training_state(self, seed: np.ndarray) -> None:
         """Make the step, the metrics and what finds a loss that is not finite; `seed`: int32 [2], of all draws."""
         # Steps that were taken, apart from the optimizer's: it counts updates, and starts again when compiled again. No
         # weight, as it is none of the parameters; saving.py saves it.
@@ -111,14 +116,16 @@ class BoundModel(keras.Model):
 
     # ---- steps
 
-    def loss_terms(self, inputs, stream, training=False):
+    def loss_terms(
+        self, inputs: Mapping[str, Any], stream: int | Stream | RowStream | None, training: bool = False
+    ) -> LossTerms:
         """The objective's `LossTerms` [B] for a batch of inputs.
 
         In the loss is also what the networks add to it: regularisers, and `add_loss` once per call of a network.
         """
         return self.terms_and_posterior(inputs, stream, training)[0]
 
-    def train_step(self, data):
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         inputs = unpack(data)
         if not self.adapted:
             raise ValueError(
@@ -142,7 +149,7 @@ class BoundModel(keras.Model):
         self.step.assign_add(1)
         return self.update_metrics(q.available, self.metric_values(terms))
 
-    def test_step(self, data):
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         inputs = unpack(data)
         # The rows seen so far number the batch: every batch has other draws, every evaluation the same.
         stream = self.stream("evaluation", self.means["loss"].count)
@@ -158,20 +165,22 @@ class BoundModel(keras.Model):
             values = {name: value / self.evaluation_samples for name, value in values.items()}
         return self.update_metrics(q.available, values)
 
-    def stream(self, name, number):
+    def stream(self, name: str, number: int | tf.Tensor | tf.Variable) -> Stream:
         """The stream of a step of training or a batch of evaluation, another one on each replica."""
         context = tf.distribute.get_replica_context()
         stream = Stream(tf.constant(self.base_seed)).child(name).child(tf.convert_to_tensor(number))
         return stream.child(context.replica_id_in_sync_group if context else 0)
 
-    def metric_values(self, terms):
+    def metric_values(self, terms: LossTerms) -> dict[str, tf.Tensor]:
         """{metric: values [B]} of `LossTerms`; of the modalities that the batch has."""
         reconstruction = {f"reconstruction_{name}": term for name, term in terms.reconstruction.items()}
         values = {"loss": terms.loss, **reconstruction, "kl": terms.kl, "private_kl": terms.private_kl}
         values |= {"elbo": terms.elbo, **terms.extra}
         return {name: values[name] for name in self.means if name in values}
 
-    def update_metrics(self, available, values):
+    def update_metrics(
+        self, available: Mapping[str, tf.Tensor], values: Mapping[str, tf.Tensor]
+    ) -> dict[str, tf.Tensor]:
         """Add a batch to the metrics: means over the rows, that of a modality's term over the rows that have it."""
         weights = {f"reconstruction_{name}": has for name, has in available.items()}
         for name, value in values.items():
@@ -179,18 +188,26 @@ class BoundModel(keras.Model):
         return self.get_metrics_result()
 
     @property
-    def metrics(self):
+    def metrics(self) -> list[keras.Metric]:
         return list(self.means.values())
 
     # ---- Keras' methods, with errors before the work
 
-    def compile(self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, weighted_metrics=None, **kwargs):
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: None = None,
+        loss_weights: None = None,
+        metrics: None = None,
+        weighted_metrics: None = None,
+        **kwargs,
+    ) -> None:
         """As `keras.Model.compile`, of an optimizer: the objective is the loss, and its terms are the metrics."""
         given = {"loss": loss, "loss_weights": loss_weights, "metrics": metrics, "weighted_metrics": weighted_metrics}
         arguments.check_no_losses({name: value for name, value in given.items() if value is not None})
         super().compile(optimizer, **kwargs)
 
-    def compile_from_config(self, config):
+    def compile_from_config(self, config: dict[str, Any]) -> None:
         """Keras' own, which it leaves to the models that have a `compile` of their own."""
         config = dict(config)
         numbers = config.pop("optimized", None)  # None: of an earlier version
@@ -199,7 +216,7 @@ class BoundModel(keras.Model):
         if variables:
             self.optimizer.build(variables)
 
-    def get_compile_config(self):
+    def get_compile_config(self) -> dict[str, Any] | None:
         """Keras' own, and for which variables the optimizer was built: some may have been frozen since, or all before."""
         config = super().get_compile_config()
         if config:
@@ -207,7 +224,9 @@ class BoundModel(keras.Model):
             config["optimized"] = [number for number, v in enumerate(self.variables) if id(v) in known]
         return config
 
-    def fit(self, x=None, y=None, batch_size=None, *args, **kwargs):
+    def fit(
+        self, x: Inputs | None = None, y: None = None, batch_size: int | None = None, *args, **kwargs
+    ) -> keras.callbacks.History:
         """As `keras.Model.fit`; `x` is a dict of arrays, `Rows` or a data set of such dicts, and there is no `y`.
 
         Arrays may be of NumPy (any number type, masked), pandas, SciPy or TensorFlow (dense or sparse). They are not copied:
@@ -243,13 +262,21 @@ class BoundModel(keras.Model):
         self.build_optimizer()
         return super().fit(**given)
 
-    def build_optimizer(self):
+    def build_optimizer(self) -> None:
         """Creates the optimizer's variables before the step is traced, which would otherwise be traced twice."""
         if getattr(self, "optimizer", None) and not self.optimizer.built and self.trainable_variables:
             with self.distribute_strategy.scope():
                 self.optimizer.build(self.trainable_variables)
 
-    def evaluate(self, x=None, y=None, batch_size=None, *args, num_samples=1, **kwargs):
+    def evaluate(
+        self,
+        x: Inputs | None = None,
+        y: None = None,
+        batch_size: int | None = None,
+        *args,
+        num_samples: int = 1,
+        **kwargs,
+    ) -> Any:
         """As `keras.Model.evaluate`; `x` is a dict of arrays, `Rows` or a data set of such dicts; there is no `y`.
 
         Args:
@@ -264,7 +291,7 @@ class BoundModel(keras.Model):
             self.evaluation_samples, self.test_function = num_samples, None  # traced again
         return super().evaluate(**(given | given.pop("kwargs", {})))
 
-    def train_on_batch(self, x=None, *args, **kwargs):
+    def train_on_batch(self, x: Mapping[str, Any] | None = None, *args, **kwargs) -> Any:
         """As `keras.Model.train_on_batch`; raises as `fit`."""
         given = arguments.arguments_of_call(super().train_on_batch, x, *args, **kwargs)
         given["x"] = self.checked_batch(x)
@@ -275,7 +302,7 @@ class BoundModel(keras.Model):
         self.first_not_finite.check()
         return logs
 
-    def test_on_batch(self, x=None, *args, **kwargs):
+    def test_on_batch(self, x: Mapping[str, Any] | None = None, *args, **kwargs) -> Any:
         """As `keras.Model.test_on_batch`; raises as `evaluate`."""
         given = arguments.arguments_of_call(super().test_on_batch, x, *args, **kwargs)
         return super().test_on_batch(**given | {"x": self.checked_batch(x)})

@@ -1,8 +1,11 @@
 """The data's own units: the mean and the spread of each variable, taken from data once and kept with the model."""
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -16,7 +19,7 @@ class Units(keras.layers.Layer):
     def __init__(self, **kwargs):
         super().__init__(**{"dtype": "float32", "autocast": False} | kwargs)
 
-    def build(self, shape):
+    def build(self, shape: Sequence[int]) -> None:
         """`shape`: of the variables, without the axis of rows."""
         self.center = self.add_weight(name="center", shape=shape, initializer="zeros", trainable=False)
         self.spread = self.add_weight(name="spread", shape=shape, initializer="ones", trainable=False)
@@ -24,21 +27,21 @@ class Units(keras.layers.Layer):
         self.built = True
 
     @property
-    def adapted(self):
+    def adapted(self) -> bool:
         """Whether `adapt` was called, in this process or before the model was saved."""
         return bool(np.asarray(self.num_rows) > 0)
 
-    def adapt(self, moments):
+    def adapt(self, moments: "Moments") -> None:
         """Take center and spread from `Moments` of the data."""
         mean, spread = moments.mean_and_spread(self.center.shape)
         self.center.assign(mean)
         self.spread.assign(spread)
         self.num_rows.assign(float(moments.rows))
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tf.Tensor:
         return (x - tf.convert_to_tensor(self.center)) / tf.convert_to_tensor(self.spread)
 
-    def back(self, x):
+    def back(self, x: tf.Tensor) -> tf.Tensor:
         """The inverse of the call."""
         return tf.convert_to_tensor(self.center) + tf.convert_to_tensor(self.spread) * x
 
@@ -49,7 +52,7 @@ class Moments:
     def __init__(self):
         self.rows, self.count, self.mean, self.squares = 0, 0.0, 0.0, 0.0
 
-    def add(self, x, observed=None):
+    def add(self, x: ArrayLike, observed: ArrayLike | None = None) -> None:
         """Add rows x [N, E]; `observed`, bool [N, E], says which cells count. Default: all."""
         x = np.asarray(x, np.float64)
         observed = np.ones(x.shape, bool) if observed is None else np.broadcast_to(observed, x.shape)
@@ -63,7 +66,7 @@ class Moments:
         self.mean = self.mean + apart * count / np.maximum(total, 1)
         self.count, self.rows = total, self.rows + len(x)
 
-    def of_variables(self, numbers):
+    def of_variables(self, numbers: np.ndarray | slice | list[int]) -> "Moments":
         """The moments of some variables of the last axis, by their numbers."""
         other = Moments()
         other.rows = self.rows
@@ -72,7 +75,7 @@ class Moments:
         )
         return other
 
-    def mean_and_spread(self, shape):
+    def mean_and_spread(self, shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         """float32 mean and standard deviation in a shape that E broadcasts from: [E], [1, .., C] or []."""
         count, mean, squares = (
             np.broadcast_to(part, np.shape(self.mean)) for part in (self.count, self.mean, self.squares)
@@ -85,18 +88,18 @@ class Moments:
         spread = np.where(spread > 1e-7 * np.abs(pooled), spread, 1.0)  # less is the rounding of x, float32
         return pooled.reshape(shape).astype(np.float32), spread.reshape(shape).astype(np.float32)
 
-    def known(self, shape):
+    def known(self, shape: Sequence[int]) -> np.ndarray:
         """Which variables have any value, bool in such a shape."""
         count = np.broadcast_to(self.count, np.shape(self.mean))
         return (count.sum(axis=self.axes_over(shape), keepdims=True) > 0).reshape(shape)
 
-    def axes_over(self, shape):
+    def axes_over(self, shape: Sequence[int]) -> tuple[int, ...]:
         """The axes of E that are pooled in such a shape."""
         sizes = np.shape(self.mean)
         lead = (1,) * (len(sizes) - len(shape)) + tuple(shape)
         return tuple(axis for axis, (size, wanted) in enumerate(zip(sizes, lead)) if size != wanted)
 
 
-def units_shape(event_shape):
+def units_shape(event_shape: Sequence[int]) -> tuple[int, ...]:
     """The shape of the units of x of shape E: one per variable of a table, one per channel of what has more axes."""
     return tuple(event_shape) if len(event_shape) == 1 else (*(1,) * (len(event_shape) - 1), event_shape[-1])

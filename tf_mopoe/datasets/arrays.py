@@ -3,8 +3,11 @@
 Nothing large is copied here: what is read is what a batch asks for.
 """
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 KINDS = "fiub"  # NumPy's: floating, integers, unsigned ones, bool
 
@@ -16,7 +19,7 @@ class SparseRows:
         matrix: of SciPy, in any format, or a `tf.SparseTensor` of rank 2.
     """
 
-    def __init__(self, matrix):
+    def __init__(self, matrix: Any):
         if isinstance(matrix, tf.SparseTensor):
             rows, self.indices = (part.numpy() for part in tf.unstack(tf.sparse.reorder(matrix).indices, axis=1))
             self.data, self.shape = matrix.values.numpy(), tuple(matrix.dense_shape.numpy().tolist())
@@ -28,10 +31,10 @@ class SparseRows:
             self.shape = tuple(matrix.shape)
         self.dtype = self.data.dtype
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, rows):
+    def __getitem__(self, rows: slice | ArrayLike) -> np.ndarray:
         """NumPy [n, E] of a slice or of row numbers."""
         rows = np.arange(len(self))[rows]
         result = np.zeros((len(rows), self.shape[1]), self.dtype)

@@ -1,5 +1,6 @@
 """CelebA: a face, and the names of its attributes as text."""
 
+import os
 import pathlib
 
 import numpy as np
@@ -26,7 +27,7 @@ ATTRIBUTES = (  # the names, in the order of the official list
 # fmt: on
 
 
-def celeba(data_dir, split="train", seed=0):
+def celeba(data_dir: os.PathLike | str, split: str = "train", seed: int = 0) -> tuple[Rows, np.ndarray]:
     """Bimodal CelebA (Sutter et al. 2020 and 2021): a face, and its attributes as text.
 
     As in the official code: the centre of the picture, 148x148 pixels, is resized to 64x64 by antialiased bicubic

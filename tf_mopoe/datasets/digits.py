@@ -1,6 +1,7 @@
 """Digits as pictures, spoken and written: the embedded data set, and real recordings in the same form."""
 
 import functools
+import os
 import pathlib
 import re
 import wave
@@ -17,7 +18,9 @@ LENGTH = 8  # characters of a word
 DATA = pathlib.Path(__file__).parent / "data" / "digits.npz"
 
 
-def load_digits(split="train", seed=0, epoch=0, speech=None):
+def load_digits(
+    split: str = "train", seed: int = 0, epoch: int = 0, speech: tuple[np.ndarray, np.ndarray] | None = None
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """The embedded data set: MNIST pictures, synthetic speech (espeak-ng) and words, paired by label.
 
     10,000 train and 2,000 test pictures; 2,250 train and 720 test recordings. The splits share no picture and no voice.
@@ -60,7 +63,7 @@ def load_digits(split="train", seed=0, epoch=0, speech=None):
     return inputs, labels
 
 
-def free_spoken_digits(path, split="train"):
+def free_spoken_digits(path: os.PathLike | str, split: str = "train") -> tuple[np.ndarray, np.ndarray]:
     """Real recordings of spoken digits, as log-mels: the Free Spoken Digit Dataset.
 
     Args:
@@ -94,24 +97,24 @@ def free_spoken_digits(path, split="train"):
     return as_picture(images[rows]), labels[rows].astype(np.int64)
 
 
-def words(labels, rng):
+def words(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """English names of digits at random offsets among blanks: one-hot float32 [N, 8, 27]."""
     names = [NAMES[label] for label in labels]
     starts = [rng.integers(LENGTH - len(name) + 1) for name in names]
     return text.one_hot([" " * start + name for start, name in zip(starts, names)], LENGTH, ALPHABET)
 
 
-def read_words(characters):
+def read_words(characters: np.ndarray) -> list[str]:
     """The text of one-hot words or their probabilities, [N, 8, 27] -> list of N strings."""
     return text.read_text(characters, ALPHABET)
 
 
-def nearest_digit(characters, expected=False):
+def nearest_digit(characters: np.ndarray, expected: bool = False) -> np.ndarray:
     """Which digit's name a word is nearest to, [N, 8, 27] -> int64 [N]; see `text.nearest_word`."""
     return text.nearest_word(characters, NAMES, ALPHABET, expected)
 
 
-def as_picture(array):
+def as_picture(array: np.ndarray) -> np.ndarray:
     """uint8 [N, H, W] -> float32 [N, H, W, 1] in 0..1."""
     return (array[..., None] / np.float32(255.0)).astype(np.float32)
 

@@ -5,6 +5,7 @@ decibels below the loudest cell, cut at -80 dB and stored as 0..255.
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 RATE = 8000  # Hz
 WINDOW, HOP = 256, 128  # samples
@@ -12,7 +13,7 @@ MELS, FRAMES = 32, 64
 FLOOR_DB = -80.0
 
 
-def mel_filters():
+def mel_filters() -> np.ndarray:
     """Triangular filters, equally spaced on the HTK mel scale between 0 and 4 kHz: [MELS, WINDOW // 2 + 1]."""
     top = 2595.0 * np.log10(1.0 + RATE / 2 / 700.0)
     edges = 700.0 * (10.0 ** (np.linspace(0.0, top, MELS + 2) / 2595.0) - 1.0)  # [MELS + 2] Hz
@@ -21,7 +22,7 @@ def mel_filters():
     return np.clip(np.minimum((bins - low) / (centre - low), (high - bins) / (high - centre)), 0.0, None)
 
 
-def resample(samples, rate):
+def resample(samples: ArrayLike, rate: int) -> np.ndarray:
     """Band-limited resampling of `samples` [T] from `rate` Hz to 8 kHz, by cutting or padding the spectrum."""
     if rate == RATE:
         return np.asarray(samples, np.float64)
@@ -29,7 +30,7 @@ def resample(samples, rate):
     return np.fft.irfft(np.fft.rfft(samples), n=length) * (length / len(samples))
 
 
-def log_mel(samples):
+def log_mel(samples: ArrayLike) -> np.ndarray:
     """The log-mel picture of one recording.
 
     Args:

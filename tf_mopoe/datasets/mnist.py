@@ -1,6 +1,7 @@
 """MNIST's pictures and labels, from whichever of its usual files there are."""
 
 import gzip
+import os
 import pathlib
 
 import numpy as np
@@ -11,7 +12,7 @@ IDX_NAMES = {"train": "train", "test": "t10k"}  # official file names by split
 PICTURES, LABELS = 2051, 2049  # magic numbers of the idx format: uint8 with three axes, with one
 
 
-def mnist(path, split="train"):
+def mnist(path: os.PathLike | str, split: str = "train") -> tuple[np.ndarray, np.ndarray]:
     """The 60,000 train or 10,000 test digits.
 
     Args:

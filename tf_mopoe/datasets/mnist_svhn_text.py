@@ -1,5 +1,6 @@
 """MNIST-SVHN-Text: a written digit, a house number's digit and the digit's name, paired by label."""
 
+import os
 import pathlib
 
 import numpy as np
@@ -37,7 +38,9 @@ SVHN = {
 }
 
 
-def mnist_svhn_text(data_dir, split="train", seed=0, epoch=0, download=True):
+def mnist_svhn_text(
+    data_dir: os.PathLike | str, split: str = "train", seed: int = 0, epoch: int = 0, download: bool = True
+) -> tuple[Rows, np.ndarray]:
     """MNIST-SVHN-Text (Sutter et al. 2020, section 4.1; 2021, section 5.1): rows that share a digit, not a source.
 
     A row for every MNIST picture, with equally many rows of each digit; its SVHN picture and the offset of its text are
@@ -97,7 +100,7 @@ def read_mnist(folder, split, download):
     return images[..., None], labels
 
 
-def svhn(folder, split, download=True):
+def svhn(folder: pathlib.Path, split: str, download: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """Cropped digits of SVHN: uint8 [N, 32, 32, 3] (1 channel from `GREY`), int64 [N]."""
     if (folder / GREY).exists() and not (folder / SVHN[split][0]).exists():
         with np.load(folder / GREY) as data:
@@ -112,13 +115,13 @@ def svhn(folder, split, download=True):
     return np.ascontiguousarray(np.transpose(data["X"], (3, 0, 1, 2))), data["y"].ravel().astype(np.int64) % 10
 
 
-def texts(labels, rng):
+def texts(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Names of digits at random offsets, as symbol numbers: int64 [N, 8]."""
     starts = [rng.integers(LENGTH - len(text.DIGITS[label])) for label in labels]
     return text.symbols([" " * start + text.DIGITS[label] for label, start in zip(labels, starts)], LENGTH)
 
 
-def nearest_digit(characters, expected=False):
+def nearest_digit(characters: np.ndarray, expected: bool = False) -> np.ndarray:
     """Which digit's name a text is nearest to, [N, 8, 71] -> int64 [N]; see `text.nearest_word`."""
     return text.nearest_word(characters, text.DIGITS, expected=expected)
 

@@ -1,11 +1,16 @@
 """Weak pairing: rows of several modalities that share a label, not a source."""
 
+from collections.abc import Mapping
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tf_mopoe.checks import check_count, check_integer
 
 
-def pair_by_label(labels, num_rows, seed=0, epoch=0):
+def pair_by_label(
+    labels: Mapping[str, ArrayLike], num_rows: int, seed: int = 0, epoch: int = 0
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Draws rows that agree in their label.
 
     Every class has the same number of rows, to within one. Within a class each modality's items are used in a new order,

@@ -1,6 +1,9 @@
 """PolyMNIST: the same digit, differently written, on several backgrounds; made from MNIST and a few pictures."""
 
+import os
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -13,7 +16,12 @@ SIZE = 28  # pixels
 PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "hubble_deep_field.jpg", "rocket.jpg")  # scikit-image's
 
 
-def polymnist(mnist, backgrounds=None, split="train", seed=0):
+def polymnist(
+    mnist: os.PathLike | str,
+    backgrounds: os.PathLike | str | Sequence[Any] | None = None,
+    split: str = "train",
+    seed: int = 0,
+) -> tuple[Rows, np.ndarray]:
     """Digits in M views: crops of M background pictures, their colours inverted where the digit is.
 
     The recipe of the published data (Sutter et al., 2021; their code's mmnist/MMNISTDataset.py): the views of a row share

@@ -1,7 +1,11 @@
 """Rows that are made when they are asked for: data sets too large, or too easily made, to be kept as arrays."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from tf_mopoe.checks import check_count, check_integer
 from tf_mopoe.datasets.arrays import SparseRows
@@ -21,14 +25,14 @@ class Rows:
             the same row.
     """
 
-    def __init__(self, num_rows, make):
+    def __init__(self, num_rows: int, make: Callable[[tf.Tensor], dict[str, tf.Tensor]]):
         self.num_rows = check_count("num_rows", num_rows, low=0)
         if not callable(make):
             raise ValueError(f"`make` must be a function. Received: make={make!r}")
         self.make = make
 
     @classmethod
-    def of(cls, arrays):
+    def of(cls, arrays: "Mapping[str, Any] | Rows") -> "Rows":
         """Rows of arrays {name: [N, ...]}, of which nothing is copied but what a batch asks for; `Rows` stay as they are."""
         if isinstance(arrays, Rows):
             return arrays
@@ -53,10 +57,10 @@ class Rows:
 
         return cls(next(iter(lengths.values())), make)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.num_rows
 
-    def __getitem__(self, rows):
+    def __getitem__(self, rows: slice | ArrayLike) -> dict[str, np.ndarray]:
         if isinstance(rows, slice):
             rows = np.arange(*rows.indices(self.num_rows))
         rows = np.asarray(rows)
@@ -70,23 +74,23 @@ class Rows:
         rows = np.where(rows < 0, rows + self.num_rows, rows)
         return {name: x.numpy() for name, x in self.make(tf.constant(rows, tf.int64)).items()}
 
-    def take(self, num_rows):
+    def take(self, num_rows: int) -> "Rows":
         """The first `num_rows` of these, or all if there are fewer."""
         return Rows(min(check_count("num_rows", num_rows, low=0), self.num_rows), self.make)
 
-    def drop(self, num_rows):
+    def drop(self, num_rows: int) -> "Rows":
         """All but the first `num_rows` of these."""
         first = min(check_count("num_rows", num_rows, low=0), self.num_rows)
         return Rows(self.num_rows - first, lambda rows: self.make(rows + first))
 
-    def join(self, arrays):
+    def join(self, arrays: Mapping[str, Any]) -> "Rows":
         """These rows with more entries, {name: [N, ...]}, such as `has_<name>` flags."""
         more = Rows.of(arrays)
         if len(more) != len(self):
             raise ValueError(f"`arrays` must have {len(self)} rows. Received: {len(more)}")
         return Rows(self.num_rows, lambda rows: self.make(rows) | more.make(rows))
 
-    def dataset(self, batch_size, seed=None, order=None):
+    def dataset(self, batch_size: int, seed: int | None = None, order: ArrayLike | None = None) -> tf.data.Dataset:
         """A `tf.data.Dataset` of batches {name: [B, ...]}, made ahead of their use; the last may have fewer rows.
 
         Args:
@@ -104,7 +108,7 @@ class Rows:
         return data.map(self.make, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
-def take(inputs, rows):
+def take(inputs: Mapping[str, Any] | Rows, rows: slice | ArrayLike) -> dict[str, np.ndarray]:
     """Rows of arrays {name: [N, ...]} or `Rows`, by a slice or by numbers: {name: NumPy [B, ...]}."""
     return inputs[rows] if isinstance(inputs, Rows) else {name: x[rows] for name, x in inputs.items()}
 

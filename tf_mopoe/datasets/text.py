@@ -1,5 +1,7 @@
 """Text as one-hot characters, by default over the 71 symbols that the paper's experiments use."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 # That of the official code, in which "-" stands twice; here a tab has the second one's place, so that all differ.
@@ -7,7 +9,7 @@ ALPHABET = " {}abcdefghijklmnopqrstuvwxyz0123456789-,;.!?:'\"\\/|_@#$%^&*~`+\t=<
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
-def symbols(texts, length, alphabet=ALPHABET):
+def symbols(texts: Sequence[str], length: int, alphabet: str = ALPHABET) -> np.ndarray:
     """Numbers of the characters, filled up with blanks: list of N strings -> int64 [N, length].
 
     Raises:
@@ -21,17 +23,19 @@ def symbols(texts, length, alphabet=ALPHABET):
     return numbers
 
 
-def one_hot(texts, length, alphabet=ALPHABET):
+def one_hot(texts: Sequence[str], length: int, alphabet: str = ALPHABET) -> np.ndarray:
     """List of N strings -> float32 [N, length, C], C symbols of the alphabet; errors as of `symbols`."""
     return np.eye(len(alphabet), dtype=np.float32)[symbols(texts, length, alphabet)]
 
 
-def read_text(characters, alphabet=ALPHABET):
+def read_text(characters: np.ndarray, alphabet: str = ALPHABET) -> list[str]:
     """The text of one-hot characters or their probabilities, [N, length, C] -> list of N strings, blanks included."""
     return ["".join(alphabet[symbol] for symbol in row) for row in np.argmax(characters, axis=-1)]
 
 
-def nearest_word(characters, words, alphabet=ALPHABET, expected=False):
+def nearest_word(
+    characters: np.ndarray, words: Sequence[str], alphabet: str = ALPHABET, expected: bool = False
+) -> np.ndarray:
     """Which of some words a text is nearest to: the most matching characters over all words and places among blanks.
 
     Args:

@@ -3,11 +3,12 @@
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tf_mopoe.checks import check_count
 
 
-def bits_per_dimension(log_probs, num_variables):
+def bits_per_dimension(log_probs: ArrayLike, num_variables: int) -> np.ndarray:
     """-log2 p(x) per variable: what a perfect code would need. For integers (`DiscretizedLogistic`), not for densities.
 
     Args:

@@ -1,9 +1,11 @@
 """Calibration: does one more expert help?"""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 
-def expert_calibration(log_likelihoods):
+def expert_calibration(log_likelihoods: Mapping[tuple[str, ...], float]) -> float:
     """Share of the pairs (A, A with one more modality) of which the larger has the higher mean log-likelihood.
 
     Experts that are surer than they should be draw their product away from the posterior: the same rows get a lower

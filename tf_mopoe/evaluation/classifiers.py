@@ -1,14 +1,20 @@
 """Classifiers of single modalities: they read the label from what a model makes."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
+from numpy.typing import ArrayLike
 
 from tf_mopoe.checks import as_array, check_count
 
 
-def train_classifier(x, labels, epochs=8, batch_size=128, seed=0, verbose=0):
+def train_classifier(
+    x: ArrayLike, labels: ArrayLike, epochs: int = 8, batch_size: int = 128, seed: int = 0, verbose: int | str = 0
+) -> keras.Model:
     """A small convolutional classifier for pictures (log-mels included) of any size, trained here.
 
     Three convolutions with stride 2, dropout, one dense layer; random shifts of up to 2 pixels, so that it reads shapes
@@ -57,7 +63,7 @@ def train_classifier(x, labels, epochs=8, batch_size=128, seed=0, verbose=0):
     return model
 
 
-def read_label(classifier, x, batch_size=1000):
+def read_label(classifier: Callable[..., Any], x: ArrayLike, batch_size: int = 1000) -> np.ndarray:
     """The class a classifier gives each row: x [N, E] -> int [N].
 
     A Keras model is run in inference mode; any other callable is taken to give the classes itself.

@@ -1,5 +1,8 @@
 """Clusters of a model whose prior is a mixture: which one a row is in, and how many there should be (CMVAE)."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -9,11 +12,12 @@ from tf_mopoe.checks import check_number
 from tf_mopoe.datasets.rows import Rows, take
 from tf_mopoe.evaluation import subset_latents
 from tf_mopoe.hyperparameters import as_number
+from tf_mopoe.model import MultimodalVAE
 
 NEVER = -1e30  # the logit of a pruned component
 
 
-def cluster_assignments(model, inputs, batch_size=1000):
+def cluster_assignments(model: MultimodalVAE, inputs: Mapping[str, Any] | Rows, batch_size: int = 1000) -> np.ndarray:
     """The component of the prior that each row belongs to: the most frequent of its modalities' likeliest ones.
 
     Of each modality m the likeliest component of p(c | z[m]) counts, at the mean z[m] of its posterior; of equally frequent
@@ -35,7 +39,9 @@ def cluster_assignments(model, inputs, batch_size=1000):
     return winners(posterior(log_joint), there)
 
 
-def prune_clusters(model, inputs, beta=None, batch_size=1000):
+def prune_clusters(
+    model: MultimodalVAE, inputs: Mapping[str, Any] | Rows, beta: float | None = None, batch_size: int = 1000
+) -> dict[int, float]:
     """Choose the number of clusters after training, and leave the prior that many.
 
     From all components on, again and again the one with the least mass goes; the number (2 or more) with the lowest

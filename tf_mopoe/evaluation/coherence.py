@@ -1,15 +1,22 @@
 """Coherence: does what a model makes show the class of what it was given?"""
 
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tf_mopoe.arguments import checked_latents
 from tf_mopoe.checks import check_count, check_integer
 from tf_mopoe.datasets.rows import Rows, take
 from tf_mopoe.evaluation import subset_latents
 from tf_mopoe.evaluation.classifiers import check_functions, check_labels, read_label
+from tf_mopoe.model import MultimodalVAE
 
 
-def classifier_accuracy(inputs, labels, classifiers):
+def classifier_accuracy(
+    inputs: Mapping[str, Any] | Rows, labels: ArrayLike, classifiers: Mapping[str, Callable[..., Any]]
+) -> dict[str, float]:
     """{name: share of the real rows that each classifier reads right}: what a coherence can be at most, about.
 
     Raises:
@@ -29,7 +36,16 @@ def classifier_accuracy(inputs, labels, classifiers):
     return {name: count / len(labels) for name, count in right.items()}
 
 
-def conditional_coherence(model, inputs, labels, classifiers, sizes=None, batch_size=1000, seed=0, progress=None):
+def conditional_coherence(
+    model: MultimodalVAE,
+    inputs: Mapping[str, Any] | Rows,
+    labels: ArrayLike,
+    classifiers: Mapping[str, Callable[..., Any]],
+    sizes: Collection[int] | None = None,
+    batch_size: int = 1000,
+    seed: int = 0,
+    progress: Callable[[int, int], Any] | None = None,
+) -> dict[tuple[tuple[str, ...], str], float]:
     """Share of the rows whose translation shows their label, for subsets of the given modalities and every target.
 
     Reference: Sutter et al. 2021, section 5 (conditional generation). One sample z a row, as of `model.translate`; a
@@ -73,7 +89,7 @@ def conditional_coherence(model, inputs, labels, classifiers, sizes=None, batch_
     return {pair: count / len(labels) for pair, count in right.items()}
 
 
-def mean_by_number_given(values):
+def mean_by_number_given(values: Mapping[Any, float]) -> dict[int, float]:
     """The mean of a measure over all that have the same number of given modalities: {1: value, 2: value, ...}.
 
     Each pair of given and target counts the same. So Sutter et al. 2021 and what followed report coherence on PolyMNIST,
@@ -91,7 +107,13 @@ def mean_by_number_given(values):
     return {number: float(np.mean(groups[number])) for number in sorted(groups)}
 
 
-def joint_coherence(model, classifiers, num_samples=1000, seed=0, latent=None):
+def joint_coherence(
+    model: MultimodalVAE,
+    classifiers: Mapping[str, Callable[..., Any]],
+    num_samples: int = 1000,
+    seed: int = 0,
+    latent: Callable[..., Any] | None = None,
+) -> float:
     """Share of the rows made from the prior on whose class all classifiers agree (Sutter et al. 2021, section 5).
 
     Private latent variables come from their prior in either case, as in `model.generate`.

@@ -1,6 +1,8 @@
 """Conflict: do the modalities of a row speak of the same thing?"""
 
 import itertools
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -8,9 +10,10 @@ from tf_mopoe import inputs as reading
 from tf_mopoe.datasets.rows import Rows, take
 from tf_mopoe.evaluation import subset_latents
 from tf_mopoe.families import Normal
+from tf_mopoe.model import MultimodalVAE
 
 
-def expert_conflict(model, inputs, batch_size=1000):
+def expert_conflict(model: MultimodalVAE, inputs: Mapping[str, Any] | Rows, batch_size: int = 1000) -> np.ndarray:
     """How much less likely the modalities of a row are together than each by itself, in nats, mean over its pairs.
 
         conflict(a, b) = -log integral{ q(z | x[a]) q(z | x[b]) / p(z) } = log p(x[a]) p(x[b]) / p(x[a], x[b])

@@ -1,5 +1,9 @@
 """Features of pictures, between which Frechet distances are measured: functions x [N, E] -> [N, F]."""
 
+import os
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -7,7 +11,7 @@ import tensorflow as tf
 from tf_mopoe.evaluation.classifiers import in_batches
 
 
-def classifier_features(classifier, batch_size=1000):
+def classifier_features(classifier: keras.Model, batch_size: int = 1000) -> Callable[[Any], np.ndarray]:
     """What a classifier's last layer sees. Call a distance on these "FD, classifier features", never FID.
 
     Args:
@@ -26,7 +30,9 @@ def classifier_features(classifier, batch_size=1000):
     return lambda x: in_batches(model, x, batch_size)
 
 
-def inception_features(weights="imagenet", batch_size=100):
+def inception_features(
+    weights: os.PathLike | str | None = "imagenet", batch_size: int = 100
+) -> Callable[[Any], np.ndarray]:
     """The 2048 averaged features of InceptionV3 (Szegedy et al. 2016), as Heusel et al. 2017 use them.
 
     The weights are those of `keras.applications`, downloaded once. Published FIDs rest on another training of the

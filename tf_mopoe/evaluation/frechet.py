@@ -1,14 +1,19 @@
 """The Frechet distance of what a model makes from real rows."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tf_mopoe.checks import check_count, check_integer
-from tf_mopoe.datasets.rows import take
+from tf_mopoe.datasets.rows import Rows, take
 from tf_mopoe.evaluation import subset_latents
 from tf_mopoe.evaluation.classifiers import check_functions
+from tf_mopoe.model import MultimodalVAE
 
 
-def frechet_distance(features_a, features_b):
+def frechet_distance(features_a: ArrayLike, features_b: ArrayLike) -> float:
     """The squared Frechet (2-Wasserstein) distance of two sets of features, each taken as a Gaussian.
 
         |mean_a - mean_b|^2 + trace( cov_a + cov_b - 2 (cov_a cov_b)^(1/2) )
@@ -49,7 +54,15 @@ def as_features(argument, features):
     return features
 
 
-def frechet_distances(model, inputs, features, num_samples=None, batch_size=1000, seed=0, progress=None):
+def frechet_distances(
+    model: MultimodalVAE,
+    inputs: Mapping[str, Any] | Rows,
+    features: Mapping[str, Callable[..., Any]],
+    num_samples: int | None = None,
+    batch_size: int = 1000,
+    seed: int = 0,
+    progress: Callable[[int, int], Any] | None = None,
+) -> dict[tuple[Any, str], float]:
     """Frechet distance between real rows and made ones: from the prior, and translated from each other modality.
 
     Args:

@@ -1,12 +1,24 @@
 """A Gaussian mixture fitted to where a model puts its rows, to draw from in place of the prior."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import numpy as np
 
 from tf_mopoe.checks import check_choice, check_count
+from tf_mopoe.datasets.rows import Rows
 from tf_mopoe.evaluation import subset_latents
+from tf_mopoe.model import MultimodalVAE
 
 
-def latent_mixture(model, inputs, num_components=10, covariance="full", seed=0, batch_size=1000):
+def latent_mixture(
+    model: MultimodalVAE,
+    inputs: Mapping[str, Any] | Rows,
+    num_components: int = 10,
+    covariance: str = "full",
+    seed: int = 0,
+    batch_size: int = 1000,
+) -> Callable[..., np.ndarray]:
     """Fits a Gaussian mixture to the joint posterior's means of the rows ("ex-post density estimation").
 
     Reference: Ghosh et al., "From variational to deterministic autoencoders", ICLR 2020: ten components with full

@@ -1,16 +1,29 @@
 """A linear classifier on the latent space: how much of the class each subset of the modalities puts there."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tf_mopoe.checks import check_count, is_integer
-from tf_mopoe.datasets.rows import take
+from tf_mopoe.datasets.rows import Rows, take
 from tf_mopoe.evaluation import subset_latents
 from tf_mopoe.evaluation.classifiers import check_labels
+from tf_mopoe.model import MultimodalVAE
 
 
 def linear_accuracy(
-    model, train_inputs, train_labels, test_inputs, test_labels, num_train=None, seed=0, batch_size=1000, progress=None
-):
+    model: MultimodalVAE,
+    train_inputs: Mapping[str, Any] | Rows,
+    train_labels: ArrayLike,
+    test_inputs: Mapping[str, Any] | Rows,
+    test_labels: ArrayLike,
+    num_train: int | None = None,
+    seed: int = 0,
+    batch_size: int = 1000,
+    progress: Callable[[int, int], Any] | None = None,
+) -> dict[tuple[str, ...], float]:
     """Test accuracy of logistic regression on the latent representation, for every non-empty subset of the modalities.
 
     A row's representation is the mean of the distribution from which the method translates: for "mopoe" and "mvae" the

@@ -1,13 +1,24 @@
 """Mean log-likelihoods of test rows, joint and conditional, by which modalities are given."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import numpy as np
 
 from tf_mopoe.checks import check_count, check_integer
-from tf_mopoe.datasets.rows import take
+from tf_mopoe.datasets.rows import Rows, take
 from tf_mopoe.evaluation import subset_latents
+from tf_mopoe.model import MultimodalVAE
 
 
-def joint_log_likelihoods(model, inputs, num_samples=64, batch_size=500, seed=0, progress=None):
+def joint_log_likelihoods(
+    model: MultimodalVAE,
+    inputs: Mapping[str, Any] | Rows,
+    num_samples: int = 64,
+    batch_size: int = 500,
+    seed: int = 0,
+    progress: Callable[[int, int], Any] | None = None,
+) -> dict[tuple[str, ...], float]:
     """Mean of log p(X) of all modalities, with z from q(z | X[given]), for every non-empty subset `given`.
 
     q(z | X[given]) is what the method translates from: for "mopoe" and "mvae" the product of the given experts, for
@@ -29,7 +40,14 @@ def joint_log_likelihoods(model, inputs, num_samples=64, batch_size=500, seed=0,
     return mean_log_likelihoods(model, inputs, wanted, num_samples, batch_size, seed, progress)
 
 
-def conditional_log_likelihoods(model, inputs, num_samples=64, batch_size=500, seed=0, progress=None):
+def conditional_log_likelihoods(
+    model: MultimodalVAE,
+    inputs: Mapping[str, Any] | Rows,
+    num_samples: int = 64,
+    batch_size: int = 500,
+    seed: int = 0,
+    progress: Callable[[int, int], Any] | None = None,
+) -> dict[tuple[tuple[str, ...], str], float]:
     """Mean of log p(x[target] | X[given]) = log p(X[given], x[target]) - log p(X[given]), for what is not given.
 
     Both terms are importance-weighted estimates (Burda et al. 2016, eq. 8), each with z from the joint posterior of its

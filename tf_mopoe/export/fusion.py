@@ -4,10 +4,13 @@ This file stands by itself: `tflite_encoders` leaves a copy beside its .tflite f
 TensorFlow is not installed (`import tf_mopoe` would import it).
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 
 
-def usable_rows(x, card, margin=0.1):
+def usable_rows(x: np.ndarray, card: Mapping[str, Any], margin: float = 0.1) -> np.ndarray:
     """Checks which rows an encoder on a device can read: those that are finite and near the range it was made for.
 
     An int8 encoder cuts its inputs off at the ends of that range, and a layer such as ReLU turns NaN into a number: so it
@@ -45,8 +48,15 @@ def usable_rows(x, card, margin=0.1):
 
 
 def fuse(
-    experts, modalities, has=None, prior_expert="full", pooling="product", weights=None, correlation=None, left_out=()
-):
+    experts: Mapping[str, Mapping[str, np.ndarray]],
+    modalities: Sequence[str],
+    has: Mapping[str, np.ndarray] | None = None,
+    prior_expert: str = "full",
+    pooling: str = "product",
+    weights: Mapping[str, np.ndarray] | None = None,
+    correlation: float | None = None,
+    left_out: Sequence[str] = (),
+) -> tuple[np.ndarray, np.ndarray]:
     """The subset posterior of what each row has: its experts, pooled, as of `MultimodalVAE.subset_posterior`.
 
     "product": precision = prior + sum{ 1 / scale[m]^2 : m };   loc = sum{ loc[m] / scale[m]^2 : m } / precision

@@ -13,10 +13,17 @@ from tf_mopoe.checks import check_count, check_path, is_integer
 from tf_mopoe.export import pruning, serving_files, warm_up
 from tf_mopoe.export.signatures import signatures
 from tf_mopoe.files import PART, held
+from tf_mopoe.model import MultimodalVAE
 from tf_mopoe.not_finite import check_weights
 
 
-def saved_model(model, path, version=None, num_samples=64, name=None):
+def saved_model(
+    model: MultimodalVAE,
+    path: os.PathLike | str,
+    version: int | None = None,
+    num_samples: int = 64,
+    name: str | None = None,
+) -> pathlib.Path:
     """Writes `<path>/<version>/`, a SavedModel with warm-up requests, and beside it what TF Serving is started with.
 
     All is written aside first and then renamed: no half of it is ever under that name. What an export that was killed has

@@ -1,7 +1,10 @@
 """Encoders as .tflite files, for devices that run LiteRT: they encode, a server fuses."""
 
 import json
+import os
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -11,11 +14,17 @@ from tf_mopoe.checks import check_choice, check_path
 from tf_mopoe.export import encoder_file, fusion
 from tf_mopoe.families import Normal
 from tf_mopoe.files import held, write_aside
+from tf_mopoe.model import MultimodalVAE
 from tf_mopoe.names import plain_name
 from tf_mopoe.not_finite import check_weights
 
 
-def tflite_encoders(model, path, quantization=None, representative=None):
+def tflite_encoders(
+    model: MultimodalVAE,
+    path: os.PathLike | str,
+    quantization: str | None = None,
+    representative: Mapping[str, Any] | None = None,
+) -> dict[str, pathlib.Path]:
     """Writes `<path>/<name>.tflite` of every modality's encoder, x [B, E] -> loc and scale [B, D], float32 all.
 
     <name> is the modality's plain name (`tf_mopoe.names`): RNA_seq for "RNA-seq". Each file has one signature, "encode",

@@ -1,5 +1,8 @@
 """A likelihood of shares, numbers from 0 to 1."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -8,7 +11,7 @@ import tensorflow_probability as tfp
 from tf_mopoe.checks import is_number
 from tf_mopoe.families import bounded
 from tf_mopoe.likelihoods.likelihood import Likelihood, independent
-from tf_mopoe.units import Units, units_shape
+from tf_mopoe.units import Moments, Units, units_shape
 
 tfd = tfp.distributions
 
@@ -33,7 +36,7 @@ class Beta(Likelihood):
         ValueError: for any other `concentration`.
     """
 
-    def __init__(self, concentration="learned", **kwargs):
+    def __init__(self, concentration: str | float = "learned", **kwargs):
         super().__init__(**kwargs)
         known = concentration in ("learned", "predicted") if isinstance(concentration, str) else False
         if not known and not (is_number(concentration) and concentration > 0):
@@ -45,7 +48,7 @@ class Beta(Likelihood):
         self.num_parameters = 2 if self.concentration == "predicted" else 1
         self.units = Units(name="units")  # its center is the logit of the means
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
         """`input_shape`: (None, *O)."""
         shape = self.event_shape(input_shape[1:])
         if not self.units.built:
@@ -54,7 +57,7 @@ class Beta(Likelihood):
             self.log_concentration = self.add_weight(name="log_concentration", shape=shape, initializer="zeros")
         self.built = True
 
-    def call(self, output):
+    def call(self, output: tf.Tensor) -> tfd.Distribution:
         logit, *raw = self.parameters(output)
         mean = tf.sigmoid(bounded(logit + tf.convert_to_tensor(self.units.center), *LOGIT_BOUNDS))
         mean = EDGE / 10 + (1.0 - EDGE / 5) * mean
@@ -65,27 +68,27 @@ class Beta(Likelihood):
             concentration = 10.0 * tf.exp(bounded(log, *LOG_CONCENTRATION_BOUNDS))
         return independent(tfd.Beta(mean * concentration, (1.0 - mean) * concentration), len(mean.shape))
 
-    def log_prob(self, distribution, x, observed=None):
+    def log_prob(self, distribution: tfd.Distribution, x: tf.Tensor, observed: tf.Tensor | None = None) -> tf.Tensor:
         x = tf.clip_by_value(x if observed is None else tf.where(observed, x, 0.5), EDGE, 1.0 - EDGE)
         return super().log_prob(distribution, x, observed)
 
-    def check(self, name, x, observed=None):
+    def check(self, name: str, x: np.ndarray, observed: np.ndarray | None = None) -> None:
         x = x if observed is None else x[observed]
         if x.size and not (x.min() >= 0.0 and x.max() <= 1.0):
             raise ValueError(f"`{name}` must be in [0, 1] (Beta). Received: numbers from {x.min():g} to {x.max():g}")
 
-    def adapt_input(self, x):
+    def adapt_input(self, x: np.ndarray) -> np.ndarray:
         return x
 
-    def adapt(self, moments):
+    def adapt(self, moments: Moments) -> None:
         self.units.adapt(moments)
         mean = np.clip(np.asarray(self.units.center), EDGE, 1.0 - EDGE)
         self.units.center.assign(np.where(moments.known(mean.shape), np.log(mean) - np.log1p(-mean), 0.0))
         self.units.spread.assign(np.ones_like(mean))
 
     @property
-    def adapted(self):
+    def adapted(self) -> bool:
         return self.units.adapted
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"concentration": self.concentration}

@@ -1,6 +1,9 @@
 """Likelihoods of classes: Bernoulli and one-hot Categorical."""
 
+from collections.abc import Sequence
+
 import keras
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -16,14 +19,14 @@ class Bernoulli(Likelihood):
     For x between 0 and 1 this is the usual cross-entropy, not a normalised density.
     """
 
-    def check(self, name, x, observed=None):
+    def check(self, name: str, x: np.ndarray, observed: np.ndarray | None = None) -> None:
         x = x if observed is None else x[observed]
         if x.size and not (x.min() >= 0.0 and x.max() <= 1.0):
             raise ValueError(
                 f"`{name}` must be in [0, 1] (Bernoulli). Received: numbers from {x.min():g} to {x.max():g}"
             )
 
-    def call(self, logits):
+    def call(self, logits: tf.Tensor) -> tfd.Distribution:
         return independent(tfd.Bernoulli(logits=logits, dtype=tf.float32), len(logits.shape))
 
 
@@ -35,7 +38,7 @@ class Categorical(Likelihood):
     place of one-hot vectors, and for large vocabularies: `Tokens`.
     """
 
-    def check(self, name, x, observed=None):
+    def check(self, name: str, x: np.ndarray, observed: np.ndarray | None = None) -> None:
         x = x if observed is None else x[observed.all(axis=-1)]
         sums = x.sum(axis=-1)
         if x.size and not (x.min() >= 0.0 and abs(sums - 1.0).max() < 1e-3):
@@ -44,8 +47,8 @@ class Categorical(Likelihood):
                 f"from {sums.min():g} to {sums.max():g}"
             )
 
-    def call(self, logits):
+    def call(self, logits: tf.Tensor) -> tfd.Distribution:
         return independent(tfd.OneHotCategorical(logits=logits, dtype=tf.float32), len(logits.shape) - 1)
 
-    def dimension(self, event_shape):
+    def dimension(self, event_shape: Sequence[int]) -> int:
         return super().dimension(event_shape[:-1])

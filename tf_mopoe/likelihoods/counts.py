@@ -1,5 +1,8 @@
 """Likelihoods of counts: Poisson, negative binomial, and either with more zeros."""
 
+from collections.abc import Sequence
+from typing import Any, Self
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -9,7 +12,7 @@ from tf_mopoe.checks import check_choice, is_number
 from tf_mopoe.families import bounded
 from tf_mopoe.likelihoods.likelihood import Likelihood, independent
 from tf_mopoe.likelihoods.zero_inflated import ZeroInflatedDistribution
-from tf_mopoe.units import Units, units_shape
+from tf_mopoe.units import Moments, Units, units_shape
 
 tfd = tfp.distributions
 
@@ -25,20 +28,20 @@ class Count(Likelihood):
     being what else the network gives.
     """
 
-    def __init__(self, size_factor=None, **kwargs):
+    def __init__(self, size_factor: str | None = None, **kwargs):
         super().__init__(**kwargs)
         self.size_factor = check_choice("size_factor", size_factor, (None, TOTAL))
         self.reads_size = self.size_factor == TOTAL
         self.units = Units(name="units")  # its center is the log of the means
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
         """`input_shape`: (None, *O)."""
         self.sizes = self.event_shape(input_shape[1:])
         if not self.units.built:
             self.units.build(units_shape(self.sizes))
         self.built = True
 
-    def call(self, output, size=None):
+    def call(self, output: tf.Tensor, size: tf.Tensor | None = None) -> tfd.Distribution:
         log_mean, *raw = self.parameters(output)
         log_mean = bounded(log_mean, *LOG_MEAN_BOUNDS) + tf.convert_to_tensor(self.units.center)
         if self.reads_size:
@@ -48,15 +51,15 @@ class Count(Likelihood):
             log_mean += tf.reshape(tf.math.log(tf.maximum(size, 1e-6)), [-1] + [1] * len(axes))
         return independent(self.density(log_mean, *raw), len(log_mean.shape))
 
-    def mean_size(self):
+    def mean_size(self) -> tf.Tensor:
         """The mean total of the data's rows, []."""
         return tf.reduce_sum(tf.exp(self.centers()))
 
-    def centers(self):
+    def centers(self) -> tf.Tensor:
         """The log of each variable's mean, E."""
         return tf.broadcast_to(tf.convert_to_tensor(self.units.center), self.sizes)
 
-    def size(self, x, observed=None):
+    def size(self, x: tf.Tensor, observed: tf.Tensor | None = None) -> tf.Tensor | None:
         if not self.reads_size:
             return None
         if observed is None:
@@ -67,7 +70,7 @@ class Count(Likelihood):
         total = tf.reduce_sum(tf.where(observed, x, 0.0), axis=axes)
         return tf.math.divide_no_nan(total, tf.reduce_sum(share, axis=axes))
 
-    def check(self, name, x, observed=None):
+    def check(self, name: str, x: np.ndarray, observed: np.ndarray | None = None) -> None:
         x = x if observed is None else x[observed]
         if x.size and not (x.min() >= 0.0 and np.array_equal(x, np.round(x))):
             received = x[(x < 0.0) | (x != np.round(x))][0]
@@ -75,10 +78,10 @@ class Count(Likelihood):
                 f"`{name}` must hold counts, 0, 1, 2, ... ({type(self).__name__}). Received: {received:g}, for example"
             )
 
-    def adapt_input(self, x):
+    def adapt_input(self, x: np.ndarray) -> np.ndarray:
         return x
 
-    def adapt(self, moments):
+    def adapt(self, moments: Moments) -> None:
         self.units.adapt(moments)
         mean = np.asarray(self.units.center)
         log_mean = np.log(np.maximum(mean, 0.5 / max(moments.rows, 1)))
@@ -86,10 +89,10 @@ class Count(Likelihood):
         self.units.spread.assign(np.ones_like(mean))
 
     @property
-    def adapted(self):
+    def adapted(self) -> bool:
         return self.units.adapted
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"size_factor": self.size_factor}
 
 
@@ -105,7 +108,7 @@ class Poisson(Count):
         ValueError: for any other `size_factor`.
     """
 
-    def density(self, log_mean):
+    def density(self, log_mean: tf.Tensor) -> tfd.Distribution:
         return tfd.Poisson(log_rate=log_mean)
 
 
@@ -123,7 +126,7 @@ class NegativeBinomial(Count):
         ValueError: for any other `dispersion` or `size_factor`.
     """
 
-    def __init__(self, dispersion="learned", size_factor=None, **kwargs):
+    def __init__(self, dispersion: str | float = "learned", size_factor: str | None = None, **kwargs):
         super().__init__(size_factor, **kwargs)
         if dispersion not in ("learned", "predicted") and not (is_number(dispersion) and dispersion > 0):
             raise ValueError(
@@ -132,12 +135,12 @@ class NegativeBinomial(Count):
         self.dispersion = dispersion if isinstance(dispersion, str) else float(dispersion)
         self.num_parameters = 2 if self.dispersion == "predicted" else 1
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
         super().build(input_shape)
         if self.dispersion == "learned":
             self.log_dispersion = self.add_weight(name="log_dispersion", shape=self.sizes, initializer="zeros")
 
-    def density(self, log_mean, raw=None):
+    def density(self, log_mean: tf.Tensor, raw: tf.Tensor | None = None) -> tfd.Distribution:
         if self.dispersion == "predicted":
             log_dispersion = bounded(raw, *LOG_DISPERSION_BOUNDS)
         elif self.dispersion == "learned":
@@ -149,7 +152,7 @@ class NegativeBinomial(Count):
             tf.exp(log_dispersion), logits=log_mean - log_dispersion, require_integer_total_count=False
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"dispersion": self.dispersion}
 
 
@@ -168,7 +171,7 @@ class ZeroInflated(Likelihood):
         ValueError: for another likelihood.
     """
 
-    def __init__(self, likelihood, **kwargs):
+    def __init__(self, likelihood: Likelihood, **kwargs):
         super().__init__(**kwargs)
         if not isinstance(likelihood, Count):
             raise ValueError(f"`likelihood` must be Poisson or NegativeBinomial. Received: likelihood={likelihood!r}")
@@ -176,39 +179,39 @@ class ZeroInflated(Likelihood):
         self.num_parameters = likelihood.num_parameters + 1
         self.reads_size = likelihood.reads_size
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
         """`input_shape`: (None, *O)."""
         if not self.likelihood.built:
             self.likelihood.build((None, *self.likelihood.output_shape(self.event_shape(input_shape[1:]))))
         self.built = True
 
-    def call(self, output, size=None):
+    def call(self, output: tf.Tensor, size: tf.Tensor | None = None) -> tfd.Distribution:
         *parameters, logits = self.parameters(output)
         count = self.likelihood.call(tf.concat(parameters, axis=-1), size)
         return independent(ZeroInflatedDistribution(count.distribution, logits), len(logits.shape))
 
-    def mean_size(self):
+    def mean_size(self) -> tf.Tensor:
         return self.likelihood.mean_size()
 
-    def size(self, x, observed=None):
+    def size(self, x: tf.Tensor, observed: tf.Tensor | None = None) -> tf.Tensor | None:
         return self.likelihood.size(x, observed)
 
-    def check(self, name, x, observed=None):
+    def check(self, name: str, x: np.ndarray, observed: np.ndarray | None = None) -> None:
         self.likelihood.check(name, x, observed)
 
-    def adapt_input(self, x):
+    def adapt_input(self, x: np.ndarray) -> np.ndarray:
         return self.likelihood.adapt_input(x)
 
-    def adapt(self, moments):
+    def adapt(self, moments: Moments) -> None:
         self.likelihood.adapt(moments)
 
     @property
-    def adapted(self):
+    def adapted(self) -> bool:
         return self.likelihood.adapted
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"likelihood": keras.saving.serialize_keras_object(self.likelihood)}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**config | {"likelihood": keras.saving.deserialize_keras_object(config["likelihood"])})

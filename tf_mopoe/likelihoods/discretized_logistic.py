@@ -1,6 +1,10 @@
 """A likelihood of integers 0 .. levels - 1, such as the bytes of pictures: a logistic density, summed over each level."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -33,7 +37,7 @@ class DiscretizedLogistic(Likelihood):
         ValueError: for any other `scale`, or fewer than 2 levels.
     """
 
-    def __init__(self, scale="learned", levels=256, **kwargs):
+    def __init__(self, scale: str | float = "learned", levels: int = 256, **kwargs):
         super().__init__(**kwargs)
         known = scale in ("learned", "predicted") if isinstance(scale, str) else False
         if not known and not (is_number(scale) and scale > 0):
@@ -42,14 +46,14 @@ class DiscretizedLogistic(Likelihood):
         self.levels = check_count("levels", levels, low=2)
         self.num_parameters = 2 if self.scale == "predicted" else 1
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
         """`input_shape`: (None, *O)."""
         self.event_shape(input_shape[1:])
         if self.scale == "learned":
             self.log_scale = self.add_weight(name="log_scale", shape=(), initializer="zeros")
         self.built = True
 
-    def call(self, output):
+    def call(self, output: tf.Tensor) -> tfd.Distribution:
         loc, *raw = self.parameters(output)
         loc = (loc + 1.0) * (self.levels - 1) / 2.0
         if isinstance(self.scale, float):
@@ -59,7 +63,7 @@ class DiscretizedLogistic(Likelihood):
             scale = self.levels / 16.0 * tf.exp(bounded(log, *LOG_SCALE_BOUNDS))
         return independent(DiscretizedLogisticDistribution(loc, scale, self.levels), len(loc.shape))
 
-    def check(self, name, x, observed=None):
+    def check(self, name: str, x: np.ndarray, observed: np.ndarray | None = None) -> None:
         x = x if observed is None else x[observed]
         if x.size and not (x.min() >= 0 and x.max() < self.levels and (x == x.round()).all()):
             bad = x[(x < 0) | (x >= self.levels) | (x != x.round())][0]
@@ -68,7 +72,7 @@ class DiscretizedLogistic(Likelihood):
                 f"Received: {bad:g}, for example"
             )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"scale": self.scale, "levels": self.levels}
 
 
@@ -83,7 +87,7 @@ class DiscretizedLogisticDistribution(tfd.Distribution):
         levels: int.
     """
 
-    def __init__(self, loc, scale, levels, name="DiscretizedLogistic"):
+    def __init__(self, loc: tf.Tensor, scale: tf.Tensor, levels: int, name: str = "DiscretizedLogistic"):
         parameters = dict(locals())
         self.loc, self.scale, self.levels = loc, scale, levels
         super().__init__(

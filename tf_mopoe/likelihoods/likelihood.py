@@ -1,8 +1,13 @@
 """What every likelihood p(x | z) is: a layer from a decoder network's output to a tfd distribution over one modality."""
 
+from collections.abc import Sequence
+
 import keras
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
+
+from tf_mopoe.units import Moments
 
 tfd = tfp.distributions
 DRAWS = 32  # behind a mean that has no formula
@@ -24,7 +29,7 @@ class Likelihood(keras.layers.Layer):
 
     # ---- shapes
 
-    def event_shape(self, output_shape):
+    def event_shape(self, output_shape: Sequence[int]) -> tuple[int, ...]:
         """The shape E of x of a row, from the network's output O."""
         *lead, last = output_shape
         if last % self.num_parameters:
@@ -34,53 +39,53 @@ class Likelihood(keras.layers.Layer):
             )
         return (*lead, last // self.num_parameters)
 
-    def output_shape(self, event_shape):
+    def output_shape(self, event_shape: Sequence[int]) -> tuple[int, ...]:
         """The inverse of `event_shape`: O that the network gives for x of shape E."""
         *lead, last = event_shape
         return (*lead, self.num_parameters * last)
 
-    def parameters(self, output):
+    def parameters(self, output: tf.Tensor) -> list[tf.Tensor]:
         """The network's output [B, O] as `num_parameters` tensors [B, E]."""
         return tf.split(output, self.num_parameters, axis=-1)
 
-    def dimension(self, event_shape):
+    def dimension(self, event_shape: Sequence[int]) -> int:
         """How many variables x has, for `reconstruction_weights="dimension"`."""
         return int(tf.TensorShape(event_shape).num_elements())
 
     # ---- data
 
-    def check(self, name, x, observed=None):
+    def check(self, name: str, x: np.ndarray, observed: np.ndarray | None = None) -> None:
         """Raise a ValueError if rows x [N, E] of the modality are outside the support: here none are.
 
         `observed`: bool [N, E], the cells that count; None: all.
         """
 
-    def adapt_input(self, x):
+    def adapt_input(self, x: np.ndarray) -> np.ndarray | None:
         """What `adapt` gets the `Moments` of: NumPy [N, E] -> [N, E]. None (default): nothing is taken from the data."""
         return None
 
-    def adapt(self, moments):
+    def adapt(self, moments: Moments) -> None:
         """Take the data's units from `Moments`, see `MultimodalVAE.adapt`."""
 
     @property
-    def adapted(self):
+    def adapted(self) -> bool:
         """Whether everything that `adapt` takes from data is there."""
         return True
 
-    def size(self, x, observed=None):
+    def size(self, x: tf.Tensor, observed: tf.Tensor | None = None) -> tf.Tensor | None:
         """The total of each row, [B], for a likelihood that `reads_size`."""
         return None
 
     # ---- distributions
 
-    def mean(self, distribution):
+    def mean(self, distribution: tfd.Distribution) -> tf.Tensor:
         """What is reported of p(x | z), [B, E]: its mean; where that has no formula, the mean of a few draws."""
         try:
             return distribution.mean()
         except NotImplementedError:
             return tf.reduce_mean(tf.cast(distribution.sample(DRAWS, seed=(0, 0)), tf.float32), axis=0)
 
-    def moments(self, distribution, seed):
+    def moments(self, distribution: tfd.Distribution, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """E[x] and E[x^2] of p(x | z), [B, E] float32 each; of one draw where they have no formula. `seed`: int32 [2]."""
         try:
             mean = distribution.mean()
@@ -89,12 +94,12 @@ class Likelihood(keras.layers.Layer):
             x = tf.cast(distribution.sample(seed=seed), tf.float32)
             return x, tf.square(x)
 
-    def stand_in(self, distribution):
+    def stand_in(self, distribution: tfd.Distribution) -> tf.Tensor:
         """Numbers of the support in place of a missing x, [B, E]: the mean, or 0 where it is not finite."""
         mean = tf.stop_gradient(self.mean(distribution))
         return tf.where(tf.math.is_finite(mean), mean, 0.0)
 
-    def log_prob(self, distribution, x, observed=None):
+    def log_prob(self, distribution: tfd.Distribution, x: tf.Tensor, observed: tf.Tensor | None = None) -> tf.Tensor:
         """log p(x | z) in nats, [B]: of the cells `observed`, bool [B, E] (default: all).
 
         Raises:

@@ -1,5 +1,8 @@
 """Densities of real numbers with a loc from the network and a scale: Normal, Laplace, Student's t."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -8,7 +11,7 @@ import tensorflow_probability as tfp
 from tf_mopoe.checks import is_number
 from tf_mopoe.families import bounded
 from tf_mopoe.likelihoods.likelihood import Likelihood, independent
-from tf_mopoe.units import Units, units_shape
+from tf_mopoe.units import Moments, Units, units_shape
 
 tfd = tfp.distributions
 
@@ -24,14 +27,14 @@ class LocationScale(Likelihood):
     A subclass has `density(loc, scale)` -> tfd distribution of [B, E].
     """
 
-    def __init__(self, scale=1.0, standardize=False, **kwargs):
+    def __init__(self, scale: Any = 1.0, standardize: bool = False, **kwargs):
         super().__init__(**kwargs)
         self.scale = checked_scale(scale)
         self.standardize = bool(standardize)
         self.num_parameters = 2 if self.scale == PREDICTED else 1
         self.units = Units(name="units") if self.standardize else None
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
         """`input_shape`: (None, *O)."""
         shape = self.event_shape(input_shape[1:])
         # Its logarithm is learned, from 0 on: the scale starts at 1 and stays positive.
@@ -45,7 +48,7 @@ class LocationScale(Likelihood):
             self.units.build(units_shape(shape))
         self.built = True
 
-    def scale_value(self, raw=None):
+    def scale_value(self, raw: tf.Tensor | None = None) -> tf.Tensor:
         """The scale, in the units of the network's output; `raw`: what the network gives for it, if it does."""
         bounds = STANDARD_BOUNDS if self.standardize else BOUNDS
         if self.scale == PREDICTED:
@@ -54,24 +57,24 @@ class LocationScale(Likelihood):
             return tf.exp(bounded(tf.convert_to_tensor(self.log_scale), *bounds))
         return tf.constant(self.scale, tf.float32)
 
-    def call(self, output):
+    def call(self, output: tf.Tensor) -> tfd.Distribution:
         loc, *raw = self.parameters(output)
         scale = self.scale_value(*raw)
         if self.units is not None:
             loc, scale = self.units.back(loc), scale * tf.convert_to_tensor(self.units.spread)
         return independent(self.density(loc, scale), len(loc.shape))
 
-    def adapt_input(self, x):
+    def adapt_input(self, x: np.ndarray) -> np.ndarray | None:
         return x if self.standardize else None
 
-    def adapt(self, moments):
+    def adapt(self, moments: Moments) -> None:
         self.units.adapt(moments)
 
     @property
-    def adapted(self):
+    def adapted(self) -> bool:
         return not self.standardize or self.units.adapted
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"scale": self.scale, "standardize": self.standardize}
 
 
@@ -91,7 +94,7 @@ class Normal(LocationScale):
         ValueError: if `scale` is anything else.
     """
 
-    def density(self, loc, scale):
+    def density(self, loc: tf.Tensor, scale: tf.Tensor) -> tfd.Distribution:
         return tfd.Normal(loc, scale)
 
 
@@ -106,7 +109,7 @@ class Laplace(LocationScale):
         ValueError: if `scale` is anything else.
     """
 
-    def density(self, loc, scale):
+    def density(self, loc: tf.Tensor, scale: tf.Tensor) -> tfd.Distribution:
         return tfd.Laplace(loc, scale)
 
 
@@ -122,25 +125,25 @@ class StudentT(LocationScale):
         ValueError: for any other `scale` or `df`.
     """
 
-    def __init__(self, scale=1.0, standardize=False, df=4.0, **kwargs):
+    def __init__(self, scale: Any = 1.0, standardize: bool = False, df: float = 4.0, **kwargs):
         super().__init__(scale, standardize, **kwargs)
         if not (is_number(df) and df > 0):
             raise ValueError(f"`df` must be a positive number. Received: df={df!r}")
         self.df = float(df)
 
-    def density(self, loc, scale):
+    def density(self, loc: tf.Tensor, scale: tf.Tensor) -> tfd.Distribution:
         return tfd.StudentT(self.df, loc, scale)
 
-    def mean(self, distribution):
+    def mean(self, distribution: tfd.Distribution) -> tf.Tensor:
         return distribution.distribution.loc
 
-    def moments(self, distribution, seed):
+    def moments(self, distribution: tfd.Distribution, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """E[x^2] is infinite for a df up to 2."""
         loc, scale = distribution.distribution.loc, distribution.distribution.scale
         variance = tf.square(scale) * (self.df / (self.df - 2.0) if self.df > 2.0 else float("inf"))
         return loc, tf.square(loc) + variance
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"df": self.df}
 
 

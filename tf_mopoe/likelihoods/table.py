@@ -1,10 +1,14 @@
 """A likelihood of tables: columns of several kinds in one modality."""
 
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Self
+
 import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tf_mopoe.families import tfd
 from tf_mopoe.likelihoods.beta import Beta
 from tf_mopoe.likelihoods.classes import Bernoulli, Categorical
 from tf_mopoe.likelihoods.counts import NegativeBinomial
@@ -12,6 +16,7 @@ from tf_mopoe.likelihoods.likelihood import Likelihood
 from tf_mopoe.likelihoods.location_scale import PER_VARIABLE, Normal
 from tf_mopoe.likelihoods.table_columns import Columns, kinds_of
 from tf_mopoe.likelihoods.table_distribution import Part, TableDistribution
+from tf_mopoe.units import Moments
 
 MADE = {
     "number": lambda: Normal(PER_VARIABLE, standardize=True),
@@ -44,7 +49,7 @@ class Table(Likelihood):
         ValueError: for any other kind; for a network whose output has another size.
     """
 
-    def __init__(self, columns, **kwargs):
+    def __init__(self, columns: Mapping[Any, Any], **kwargs):
         super().__init__(**kwargs)
         if isinstance(columns, list | tuple):  # of a config, [name, kind]
             columns = dict(columns)
@@ -61,7 +66,7 @@ class Table(Likelihood):
             self.parts.append(Part(likelihood, tuple(names), self.layout.cells(names), shape))
 
     @classmethod
-    def of(cls, frame, counts=(), shares=()):
+    def of(cls, frame: Any, counts: Collection[Any] = (), shares: Collection[Any] = ()) -> Self:
         """A `Table` of a pandas DataFrame's columns.
 
         Numbers become "number", bools "flag", categories and strings the list of their classes (in the order of the
@@ -78,17 +83,17 @@ class Table(Likelihood):
         return cls(kinds_of(frame, counts, shares))
 
     @property
-    def columns(self):
+    def columns(self) -> dict[Any, Any]:
         """{column: kind}."""
         return {name: list(kind) if isinstance(kind, tuple) else kind for name, kind in self.layout.kinds.items()}
 
-    def columns_of(self, name):
+    def columns_of(self, name: Any) -> slice:
         """The slice of x that holds a column."""
         if name not in self.layout.slices:
             raise ValueError(f"`name` must be one of {list(self.layout.slices)}. Received: name={name!r}")
         return self.layout.slices[name]
 
-    def encode(self, frame):
+    def encode(self, frame: Any) -> Any:
         """x of a DataFrame: a DataFrame of W float32 columns with the same index, NaN where a cell is empty.
 
         A column of classes becomes one column "column=class" for each. Columns of other names are left out.
@@ -100,7 +105,7 @@ class Table(Likelihood):
         """
         return self.layout.encode(frame)
 
-    def decode(self, array, index=None):
+    def decode(self, array: Any, index: Any = None) -> Any:
         """A DataFrame of x, of draws or of means [N, W], an array or a DataFrame such as `encode` returns.
 
         The likeliest class, whether a flag is likelier than not, counts rounded, other numbers as they are; NaN is empty.
@@ -117,7 +122,7 @@ class Table(Likelihood):
 
     # ---- a likelihood
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
         """`input_shape`: (None, O)."""
         self.event_shape(input_shape[1:])
         for part in self.parts:
@@ -125,7 +130,7 @@ class Table(Likelihood):
                 part.likelihood.build((None, *part.output_shape))
         self.built = True
 
-    def event_shape(self, output_shape):
+    def event_shape(self, output_shape: Sequence[int]) -> tuple[int, ...]:
         expected = sum(part.output_size for part in self.parts)
         if tuple(output_shape) != (expected,):
             raise ValueError(
@@ -134,33 +139,33 @@ class Table(Likelihood):
             )
         return (self.layout.width,)
 
-    def output_shape(self, event_shape):
+    def output_shape(self, event_shape: Sequence[int]) -> tuple[int, ...]:
         if tuple(event_shape) != (self.layout.width,):
             raise ValueError(f"`event_shape` must be {(self.layout.width,)}. Received: {tuple(event_shape)}")
         return (sum(part.output_size for part in self.parts),)
 
-    def dimension(self, event_shape):
+    def dimension(self, event_shape: Sequence[int]) -> int:
         return len(self.layout.kinds)
 
-    def call(self, output):
+    def call(self, output: tf.Tensor) -> tfd.Distribution:
         outputs = tf.split(output, [part.output_size for part in self.parts], axis=-1)
         distributions = [
             part.likelihood.call(tf.reshape(one, [-1, *part.output_shape])) for part, one in zip(self.parts, outputs)
         ]
         return TableDistribution(self.parts, distributions)
 
-    def moments(self, distribution, seed):
+    def moments(self, distribution: tfd.Distribution, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         seeds = tfp.random.split_seed(seed, max(len(self.parts), 2), salt="table")
         both = [part.likelihood.moments(one, own) for part, one, own in zip(self.parts, distribution.parts, seeds)]
         return tuple(distribution.joined(values) for values in zip(*both))
 
-    def stand_in(self, distribution):
+    def stand_in(self, distribution: tfd.Distribution) -> tf.Tensor:
         return distribution.joined([part.likelihood.stand_in(one) for part, one in zip(self.parts, distribution.parts)])
 
-    def log_prob(self, distribution, x, observed=None):
+    def log_prob(self, distribution: tfd.Distribution, x: tf.Tensor, observed: tf.Tensor | None = None) -> tf.Tensor:
         return distribution.log_prob_of(x, observed)
 
-    def check(self, name, x, observed=None):
+    def check(self, name: str, x: np.ndarray, observed: np.ndarray | None = None) -> None:
         for part in self.parts:
             for column in part.names:
                 cells = self.layout.slices[column]
@@ -169,7 +174,7 @@ class Table(Likelihood):
 
     # ---- the data's units
 
-    def adapt_input(self, x):
+    def adapt_input(self, x: np.ndarray) -> np.ndarray | None:
         taken = [(part, part.likelihood.adapt_input(part.of(x))) for part in self.parts]
         if all(values is None for _, values in taken):
             return None
@@ -179,19 +184,19 @@ class Table(Likelihood):
                 result[:, part.cells] = np.reshape(values, [len(x), -1])
         return result
 
-    def adapt(self, moments):
+    def adapt(self, moments: Moments) -> None:
         zeros = np.zeros((1, self.layout.width), np.float32)
         for part in self.parts:
             if part.likelihood.adapt_input(part.of(zeros)) is not None:
                 part.likelihood.adapt(moments.of_variables(part.cells))
 
     @property
-    def adapted(self):
+    def adapted(self) -> bool:
         return all(likelihood.adapted for likelihood in self.likelihoods)
 
     # ---- files
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         columns = [  # pairs: a dict's keys become strings in a file
             [name, keras.saving.serialize_keras_object(kind) if isinstance(kind, Likelihood) else kind]
             for name, kind in self.columns.items()
@@ -199,7 +204,7 @@ class Table(Likelihood):
         return super().get_config() | {"columns": columns}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         columns = {
             name: keras.saving.deserialize_keras_object(kind) if isinstance(kind, dict) else kind
             for name, kind in config["columns"]

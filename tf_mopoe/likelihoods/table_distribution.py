@@ -1,10 +1,14 @@
 """The distribution of a table's row: independent groups of columns, each with a distribution of its own."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
+
+from tf_mopoe.likelihoods.likelihood import Likelihood
 
 tfd = tfp.distributions
 
@@ -19,19 +23,19 @@ class Part:
         shape: E.
     """
 
-    def __init__(self, likelihood, names, cells, shape):
+    def __init__(self, likelihood: Likelihood, names: Sequence[str], cells: np.ndarray, shape: Sequence[Any]):
         self.likelihood, self.names, self.cells, self.shape = likelihood, names, cells, shape
         self.output_shape = tuple(likelihood.output_shape(shape))
         self.output_size = math.prod(self.output_shape)
 
-    def of(self, x):
+    def of(self, x: tf.Tensor) -> tf.Tensor:
         """x [..., W] of a row -> [..., E], NumPy or a tensor."""
         if isinstance(x, np.ndarray):
             return np.reshape(x[..., self.cells], [*x.shape[:-1], *self.shape])
         x = tf.gather(x, self.cells, axis=-1)
         return x if len(self.shape) == 1 else tf.reshape(x, tf.concat([tf.shape(x)[:-1], self.shape], axis=0))
 
-    def flat(self, x):
+    def flat(self, x: tf.Tensor) -> tf.Tensor:
         """[..., E] -> [..., n]."""
         x = tf.cast(x, tf.float32)
         if len(self.shape) == 1:
@@ -47,7 +51,7 @@ class TableDistribution(tfd.Distribution):
         parts: their distributions, [B] x E each.
     """
 
-    def __init__(self, layout, parts, name="TableDistribution"):
+    def __init__(self, layout: Sequence[Part], parts: Sequence[tfd.Distribution], name: str = "TableDistribution"):
         parameters = dict(locals())
         self.layout, self.parts = layout, parts
         order = np.concatenate([part.cells for part in layout])
@@ -73,7 +77,7 @@ class TableDistribution(tfd.Distribution):
     def _event_shape_tensor(self):
         return tf.constant([len(self.inverse)])
 
-    def joined(self, values):
+    def joined(self, values: Sequence[tf.Tensor]) -> tf.Tensor:
         """[..., E] of each part -> [..., W]."""
         flat = tf.concat([part.flat(value) for part, value in zip(self.layout, values)], axis=-1)
         flat = (
@@ -83,7 +87,7 @@ class TableDistribution(tfd.Distribution):
         )
         return tf.ensure_shape(flat, [*flat.shape[:-1], len(self.inverse)])
 
-    def log_prob_of(self, x, observed=None):
+    def log_prob_of(self, x: tf.Tensor, observed: tf.Tensor | None = None) -> tf.Tensor:
         """Of the cells `observed`, bool [B, W] (default: all): [B]."""
         x = tf.convert_to_tensor(x)
         observed = None if observed is None else tf.convert_to_tensor(observed)

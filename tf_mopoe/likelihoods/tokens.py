@@ -1,5 +1,8 @@
 """A likelihood of sequences of tokens, integers, for vocabularies of any size."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -33,7 +36,7 @@ class Tokens(Likelihood):
 
     x_dtype = "int32"
 
-    def __init__(self, vocabulary_size, padding=None, num_features=64, **kwargs):
+    def __init__(self, vocabulary_size: int, padding: int | None = None, num_features: int = 64, **kwargs):
         super().__init__(**kwargs)
         self.vocabulary_size = check_count("vocabulary_size", vocabulary_size, low=2)
         if padding is not None and not (is_integer(padding, low=0) and padding < self.vocabulary_size):
@@ -43,7 +46,7 @@ class Tokens(Likelihood):
         self.padding = None if padding is None else int(padding)
         self.num_features = check_count("num_features", num_features)
 
-    def event_shape(self, output_shape):
+    def event_shape(self, output_shape: Sequence[int]) -> tuple[int, ...]:
         if len(output_shape) < 2:
             raise ValueError(
                 "The network of a Tokens likelihood must give features of each position, [rows, T, F]. "
@@ -51,10 +54,10 @@ class Tokens(Likelihood):
             )
         return tuple(output_shape[:-1])
 
-    def output_shape(self, event_shape):
+    def output_shape(self, event_shape: Sequence[int]) -> tuple[int, ...]:
         return (*event_shape, self.num_features)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
         """`input_shape`: (None, T, F)."""
         self.event_shape(input_shape[1:])
         self.kernel = self.add_weight(
@@ -63,18 +66,18 @@ class Tokens(Likelihood):
         self.bias = self.add_weight(name="bias", shape=(self.vocabulary_size,), initializer="zeros")
         self.built = True
 
-    def call(self, features):
+    def call(self, features: tf.Tensor) -> tfd.Distribution:
         kernel, bias = tf.convert_to_tensor(self.kernel), tf.convert_to_tensor(self.bias)
         return independent(Token(features, kernel, bias, self.padding), len(features.shape) - 1)
 
-    def mean(self, distribution):
+    def mean(self, distribution: tfd.Distribution) -> tf.Tensor:
         """The likeliest token of each position, int32 [B, T]."""
         return distribution.mode()
 
-    def stand_in(self, distribution):
+    def stand_in(self, distribution: tfd.Distribution) -> tf.Tensor:
         return tf.zeros(distribution.batch_shape_tensor()[:1], tf.int32)[:, None]
 
-    def check(self, name, x, observed=None):
+    def check(self, name: str, x: np.ndarray, observed: np.ndarray | None = None) -> None:
         x = x if observed is None else x[observed]
         if x.size and not (x.min() >= 0 and x.max() < self.vocabulary_size and np.array_equal(x, np.round(x))):
             received = x[(x < 0) | (x >= self.vocabulary_size) | (x != np.round(x))][0]
@@ -83,7 +86,7 @@ class Tokens(Likelihood):
                 f"Received: {received:g}, for example"
             )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         names = ("vocabulary_size", "padding", "num_features")
         return super().get_config() | {name: getattr(self, name) for name in names}
 
@@ -99,7 +102,9 @@ class Token(tfd.Distribution):
         padding: a token, or None.
     """
 
-    def __init__(self, features, kernel, bias, padding=None, name="Token"):
+    def __init__(
+        self, features: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, padding: int | None = None, name: str = "Token"
+    ):
         parameters = dict(locals())
         self.features, self.kernel, self.bias, self.padding = features, kernel, bias, padding
         super().__init__(

@@ -16,7 +16,7 @@ class ZeroInflatedDistribution(tfd.Distribution):
         logits: of its batch shape.
     """
 
-    def __init__(self, count, logits, name="ZeroInflated"):
+    def __init__(self, count: tfd.Distribution, logits: tf.Tensor, name: str = "ZeroInflated"):
         parameters = dict(locals())
         self.count, self.logits = count, logits
         super().__init__(

@@ -65,7 +65,7 @@ NAMES = {
 }
 
 
-def from_name(method):
+def from_name(method: str | Method) -> Method:
     """The preset of a name with its published defaults, or the given `Method`.
 
     Raises:

@@ -1,6 +1,8 @@
 """What every preset is, and a preset on top of another."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 from tf_mopoe import objectives
 from tf_mopoe.encoders import GaussianEncoder
@@ -12,11 +14,11 @@ class Method:
     encoder = GaussianEncoder  # the class of the published encoders
     needs_private = False  # whether the encoders must have private latent variables
 
-    def parts(self, encoders):
+    def parts(self, encoders: Mapping[str, GaussianEncoder]) -> dict[str, Any]:
         """The arguments of `MultimodalVAE` that the method sets, {name: value}, for {modality: encoder}."""
         raise NotImplementedError
 
-    def arguments(self, encoders):
+    def arguments(self, encoders: Mapping[str, GaussianEncoder]) -> dict[str, Any]:
         """`parts`, after a check of the encoders.
 
         Raises:
@@ -39,13 +41,13 @@ class WithInfoNCE(Method):
     temperature: float = 1.0
 
     @property
-    def encoder(self):
+    def encoder(self) -> type[GaussianEncoder]:
         return self.method.encoder
 
     @property
-    def needs_private(self):
+    def needs_private(self) -> bool:
         return self.method.needs_private
 
-    def parts(self, encoders):
+    def parts(self, encoders: Mapping[str, GaussianEncoder]) -> dict[str, Any]:
         parts = self.method.parts(encoders)
         return parts | {"objective": objectives.InfoNCE(parts["objective"], self.weight, self.temperature)}

@@ -1,20 +1,23 @@
 """Methods whose joint posterior is a mixture."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 from tf_mopoe import objectives, pooling, priors
-from tf_mopoe.encoders import LaplaceEncoder
+from tf_mopoe.encoders import GaussianEncoder, LaplaceEncoder
 from tf_mopoe.methods.method import Method
 from tf_mopoe.posteriors.mixture_of_products import MixtureOfProducts
+from tf_mopoe.typing import Scheduled
 
 
 @dataclasses.dataclass(frozen=True)
 class MoPoE(Method):
     """MoPoE-VAE: the mixture of the products of all subsets (Sutter et al., ICLR 2021; beta of all experiments)."""
 
-    beta: object = 2.5
+    beta: Scheduled = 2.5
 
-    def parts(self, encoders):
+    def parts(self, encoders: Mapping[str, GaussianEncoder]) -> dict[str, Any]:
         return {"joint_posterior": "mopoe", "objective": objectives.ELBO(self.beta)}
 
 
@@ -26,11 +29,11 @@ class MMVAE(Method):
     """
 
     num_samples: int = 30
-    beta: object = 1.0
+    beta: Scheduled = 1.0
     gradient: str = "dreg"
     encoder = LaplaceEncoder
 
-    def parts(self, encoders):
+    def parts(self, encoders: Mapping[str, GaussianEncoder]) -> dict[str, Any]:
         objective = objectives.IWAE(self.num_samples, self.beta, self.gradient)
         return {"joint_posterior": "mmvae", "objective": objective, "prior": priors.LearnedScale()}
 
@@ -39,9 +42,9 @@ class MMVAE(Method):
 class MMJSD(Method):
     """mmJSD: Jensen-Shannon divergence with a dynamic prior (Sutter et al., NeurIPS 2020; beta as in Sutter et al. 2021)."""
 
-    beta: object = 2.5
+    beta: Scheduled = 2.5
 
-    def parts(self, encoders):
+    def parts(self, encoders: Mapping[str, GaussianEncoder]) -> dict[str, Any]:
         return {"joint_posterior": "mmjsd", "objective": objectives.MMJSD(self.beta)}
 
 
@@ -49,10 +52,10 @@ class MMJSD(Method):
 class MMVM(Method):
     """MMVM: a latent variable for each modality, drawn to the others' (Sutter et al., NeurIPS 2024)."""
 
-    beta: object = 1.0
-    alpha: object = None
+    beta: Scheduled = 1.0
+    alpha: Scheduled | None = None
 
-    def parts(self, encoders):
+    def parts(self, encoders: Mapping[str, GaussianEncoder]) -> dict[str, Any]:
         return {"joint_posterior": "mmvae", "objective": objectives.MMVM(self.beta, self.alpha)}
 
 
@@ -60,9 +63,9 @@ class MMVM(Method):
 class CoDE(Method):
     """CoDE-VAE: all subsets, pooled as experts with correlated errors, of learned weights (ICML 2025: PolyMNIST)."""
 
-    beta: object = 2.5
+    beta: Scheduled = 2.5
     correlation: float = 0.5
 
-    def parts(self, encoders):
+    def parts(self, encoders: Mapping[str, GaussianEncoder]) -> dict[str, Any]:
         layer = MixtureOfProducts(pooling=pooling.Correlated(self.correlation), learned_weights=True)
         return {"joint_posterior": layer, "objective": objectives.CoDE(self.beta)}

@@ -1,23 +1,26 @@
 """Methods that are about private latent variables."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 from tf_mopoe import objectives, pooling, priors
-from tf_mopoe.encoders import LaplaceEncoder
+from tf_mopoe.encoders import GaussianEncoder, LaplaceEncoder
 from tf_mopoe.methods.method import Method
 from tf_mopoe.posteriors.mixture_of_products import MixtureOfProducts
+from tf_mopoe.typing import Scheduled
 
 
 @dataclasses.dataclass(frozen=True)
 class MMVAEPlus(Method):
     """MMVAE+: the mixture of experts with private latent variables (Palumbo, Daunhawer, Vogt, ICLR 2023: PolyMNIST)."""
 
-    beta: object = 2.5
+    beta: Scheduled = 2.5
     num_samples: int = 1
     encoder = LaplaceEncoder
     needs_private = True
 
-    def parts(self, encoders):
+    def parts(self, encoders: Mapping[str, GaussianEncoder]) -> dict[str, Any]:
         return {"joint_posterior": "mmvae", "objective": objectives.IWAE(self.num_samples, self.beta)}
 
 
@@ -27,7 +30,7 @@ class CMVAE(MMVAEPlus):
 
     num_clusters: int = 40
 
-    def parts(self, encoders):
+    def parts(self, encoders: Mapping[str, GaussianEncoder]) -> dict[str, Any]:
         prior = priors.Mixture(self.num_clusters, spread=1.0, learn_weights=True, learn_scale=False)
         return super().parts(encoders) | {"prior": prior}
 
@@ -39,11 +42,11 @@ class MoPoEPlus(Method):
     The mixture starts near its centre with weights that stay equal, so that it does not collapse onto a few components.
     """
 
-    beta: object = 2.5
+    beta: Scheduled = 2.5
     num_components: int = 40
     needs_private = True
 
-    def parts(self, encoders):
+    def parts(self, encoders: Mapping[str, GaussianEncoder]) -> dict[str, Any]:
         return {
             "joint_posterior": "mopoe",
             "objective": objectives.ELBO(self.beta),
@@ -56,10 +59,10 @@ class MoPoEPlus(Method):
 class DMVAE(Method):
     """DMVAE: bounds of the product and of each expert, every private latent its own (Lee & Pavlovic, CVPRW 2021)."""
 
-    beta: object = 1.0
+    beta: Scheduled = 1.0
     needs_private = True
 
-    def parts(self, encoders):
+    def parts(self, encoders: Mapping[str, GaussianEncoder]) -> dict[str, Any]:
         return {"joint_posterior": "mvae", "objective": objectives.DMVAE(self.beta), "private_source": "own"}
 
 
@@ -83,11 +86,11 @@ class MFM(Method):
         ValueError: in the model, for a label that is no modality, or the only one.
     """
 
-    beta: object = 1.0
-    label: str = None
+    beta: Scheduled = 1.0
+    label: str | None = None
     needs_private = True
 
-    def parts(self, encoders):
+    def parts(self, encoders: Mapping[str, GaussianEncoder]) -> dict[str, Any]:
         label = list(encoders)[-1] if self.label is None else self.label
         if label not in encoders or len(encoders) < 2:
             raise ValueError(f"`label` must be one of several modalities, {list(encoders)}. Received: label={label!r}")

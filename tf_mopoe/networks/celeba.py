@@ -14,7 +14,7 @@ from tf_mopoe.checks import check_count
 IMAGE, TEXT = (64, 64, 3), (256, 71)
 
 
-def image_encoder():
+def image_encoder() -> keras.Sequential:
     """[B, 64, 64, 3] -> [B, 4, 4, 512]."""
     return keras.Sequential(
         [
@@ -27,7 +27,7 @@ def image_encoder():
     )
 
 
-def image_decoder(latent_dim):
+def image_decoder(latent_dim: int) -> keras.Sequential:
     """[B, D] -> [B, 64, 64, 3], unbounded."""
     return keras.Sequential(
         [
@@ -42,7 +42,7 @@ def image_decoder(latent_dim):
     )
 
 
-def text_encoder():
+def text_encoder() -> keras.Sequential:
     """[B, 256, 71] -> [B, 4, 256]."""
     return keras.Sequential(
         [
@@ -57,7 +57,7 @@ def text_encoder():
     )
 
 
-def text_decoder(latent_dim):
+def text_decoder(latent_dim: int) -> keras.Sequential:
     """[B, D] -> logits [B, 256, 71]."""
     return keras.Sequential(
         [

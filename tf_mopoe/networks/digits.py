@@ -12,7 +12,7 @@ from tf_mopoe.checks import check_count
 IMAGE, SPEECH, WORD = (28, 28, 1), (32, 64, 1), (8, 27)
 
 
-def image_encoder():
+def image_encoder() -> keras.Sequential:
     """[B, 28, 28, 1] -> [B, 320]."""
     return keras.Sequential(
         [
@@ -24,7 +24,7 @@ def image_encoder():
     )
 
 
-def image_decoder(latent_dim):
+def image_decoder(latent_dim: int) -> keras.Sequential:
     """[B, D] -> [B, 28, 28, 1], between 0 and 1."""
     return keras.Sequential(
         [
@@ -37,7 +37,7 @@ def image_decoder(latent_dim):
     )
 
 
-def speech_encoder():
+def speech_encoder() -> keras.Sequential:
     """[B, 32, 64, 1] -> [B, 160]."""
     return keras.Sequential(
         [
@@ -49,7 +49,7 @@ def speech_encoder():
     )
 
 
-def speech_decoder(latent_dim):
+def speech_decoder(latent_dim: int) -> keras.Sequential:
     """[B, D] -> [B, 32, 64, 1], between 0 and 1."""
     return keras.Sequential(
         [
@@ -62,7 +62,7 @@ def speech_decoder(latent_dim):
     )
 
 
-def word_encoder():
+def word_encoder() -> keras.Sequential:
     """[B, 8, 27] -> [B, 192]."""
     return keras.Sequential(
         [
@@ -74,7 +74,7 @@ def word_encoder():
     )
 
 
-def word_decoder(latent_dim):
+def word_decoder(latent_dim: int) -> keras.Sequential:
     """[B, D] -> logits [B, 8, 27]."""
     return keras.Sequential(
         [

@@ -1,11 +1,18 @@
 """A network that reads all modalities at once, for a `JointEncoder`."""
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
 import keras
 
 from tf_mopoe.networks.mlp import dense_layers
 
 
-def joint_encoder(networks, hidden_units=(256,), activation="relu"):
+def joint_encoder(
+    networks: Mapping[str, keras.Model],
+    hidden_units: Sequence[int] = (256,),
+    activation: str | Callable[..., Any] = "relu",
+) -> keras.Model:
     """Features of all modalities together: the networks' features side by side, then dense layers.
 
     Args:

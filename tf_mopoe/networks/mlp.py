@@ -1,13 +1,15 @@
 """Plain multilayer perceptrons, for tables of numbers and as a first try for anything."""
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 
 from tf_mopoe.checks import check_count, is_integer
 
 
-def as_shape(shape):
+def as_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
     """A modality's shape as a tuple: an int is a row of that many numbers."""
     try:
         sizes = tuple(shape)
@@ -18,13 +20,15 @@ def as_shape(shape):
     return tuple(map(int, sizes))
 
 
-def dense_layers(hidden_units, activation):
+def dense_layers(hidden_units: Sequence[int], activation: str | Callable[..., Any]) -> list[keras.Layer]:
     if not isinstance(hidden_units, tuple | list):
         raise ValueError(f"`hidden_units` must be a tuple of integers. Received: hidden_units={hidden_units!r}")
     return [keras.layers.Dense(check_count("hidden_units", units), activation=activation) for units in hidden_units]
 
 
-def mlp_encoder(shape, hidden_units=(256, 256), activation="relu"):
+def mlp_encoder(
+    shape: int | Sequence[int], hidden_units: Sequence[int] = (256, 256), activation: str | Callable[..., Any] = "relu"
+) -> keras.Sequential:
     """Features for a `GaussianEncoder`.
 
     Args:
@@ -39,7 +43,12 @@ def mlp_encoder(shape, hidden_units=(256, 256), activation="relu"):
     return keras.Sequential([keras.Input(as_shape(shape)), keras.layers.Flatten(), *layers])
 
 
-def mlp_decoder(shape, latent_dim, hidden_units=(256, 256), activation="relu"):
+def mlp_decoder(
+    shape: int | Sequence[int],
+    latent_dim: int,
+    hidden_units: Sequence[int] = (256, 256),
+    activation: str | Callable[..., Any] = "relu",
+) -> keras.Sequential:
     """The parameter of a `Decoder`'s likelihood, without activation at its end.
 
     Args:

@@ -12,12 +12,12 @@ from tf_mopoe.checks import check_count
 MNIST, SVHN, TEXT = (28, 28, 1), (32, 32, 3), (8, 71)
 
 
-def mnist_encoder():
+def mnist_encoder() -> keras.Sequential:
     """[B, 28, 28, 1] -> [B, 400]."""
     return keras.Sequential([keras.Input(MNIST), layers.Flatten(), layers.Dense(400, activation="relu")])
 
 
-def mnist_decoder(latent_dim):
+def mnist_decoder(latent_dim: int) -> keras.Sequential:
     """[B, D] -> [B, 28, 28, 1], between 0 and 1."""
     return keras.Sequential(
         [
@@ -29,7 +29,7 @@ def mnist_decoder(latent_dim):
     )
 
 
-def svhn_encoder():
+def svhn_encoder() -> keras.Sequential:
     """[B, 32, 32, 3] -> [B, 1, 1, 128]."""
     return keras.Sequential(
         [
@@ -42,7 +42,7 @@ def svhn_encoder():
     )
 
 
-def svhn_decoder(latent_dim):
+def svhn_decoder(latent_dim: int) -> keras.Sequential:
     """[B, D] -> [B, 32, 32, 3], unbounded."""
     return keras.Sequential(
         [
@@ -57,7 +57,7 @@ def svhn_decoder(latent_dim):
     )
 
 
-def text_encoder():
+def text_encoder() -> keras.Sequential:
     """[B, 8, 71] -> [B, 1, 128]."""
     return keras.Sequential(
         [
@@ -69,7 +69,7 @@ def text_encoder():
     )
 
 
-def text_decoder(latent_dim):
+def text_decoder(latent_dim: int) -> keras.Sequential:
     """[B, D] -> logits [B, 8, 71]."""
     return keras.Sequential(
         [

@@ -3,7 +3,10 @@
 The published layers pad by 1 on all sides, as PyTorch does. On even sizes "same" would pad only at the end.
 """
 
+from collections.abc import Sequence
+
 import keras
+import tensorflow as tf
 from keras import layers
 
 from tf_mopoe.checks import check_count
@@ -19,15 +22,15 @@ class CropStart(layers.Layer):
     does the same, but its gradient scatters, where that of a slice pads: a sixth of the training step.
     """
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tf.Tensor:
         return keras.ops.slice(x, (0, 1, 1, 0), (-1, x.shape[1] - 1, x.shape[2] - 1, x.shape[3]))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         rows, height, width, channels = input_shape
         return rows, height - 1, width - 1, channels
 
 
-def encoder(filters=32, hidden_units=512):
+def encoder(filters: int = 32, hidden_units: int = 512) -> keras.Sequential:
     """[B, 28, 28, 3] -> [B, hidden_units].
 
     Args:
@@ -50,7 +53,7 @@ def encoder(filters=32, hidden_units=512):
     )
 
 
-def decoder(latent_dim, filters=32):
+def decoder(latent_dim: int, filters: int = 32) -> keras.Sequential:
     """[B, D] -> [B, 28, 28, 3], unbounded. `filters`: of the last but one layer, as in `encoder`."""
     filters = check_count("filters", filters)
     return keras.Sequential(

@@ -3,8 +3,21 @@
 import keras
 import tensorflow as tf
 
+from tf_mopoe.generative import Generative
 from tf_mopoe.hyperparameters import check_hyperparameter
-from tf_mopoe.objectives.terms import Objective, bound_terms, check_beta, check_posterior, negate, schedule_value
+from tf_mopoe.objectives.terms import (
+    LossTerms,
+    Objective,
+    bound_terms,
+    check_beta,
+    check_posterior,
+    negate,
+    schedule_value,
+)
+from tf_mopoe.posteriors.joint_posterior import JointPosterior
+from tf_mopoe.posteriors.posterior import Posterior
+from tf_mopoe.streams import RowStream, Stream
+from tf_mopoe.typing import Number, Scheduled
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -28,15 +41,15 @@ class CoDE(Objective):
 
     extra_metrics = ("weights_entropy",)
 
-    def __init__(self, beta=1.0, entropy_weight=1000.0):
+    def __init__(self, beta: Scheduled = 1.0, entropy_weight: Number = 1000.0):
         self.beta = check_beta(beta)
         self.entropy_weight = check_hyperparameter("entropy_weight", entropy_weight)
 
-    def check(self, joint_posterior):
+    def check(self, joint_posterior: JointPosterior) -> None:
         suits = not joint_posterior.draws(joint_posterior.modalities)
         check_posterior(self, suits, "MixtureOfProducts(...) of subsets that are not drawn", joint_posterior)
 
-    def __call__(self, q, p, stream):
+    def __call__(self, q: Posterior, p: Generative, stream: Stream | RowStream) -> LossTerms:
         joint = q.joint
         weights = tf.transpose(joint.weights)  # [S, B]
         index = tf.range(joint.num_components)[:, None] + tf.zeros([tf.shape(weights)[1]], tf.int32)

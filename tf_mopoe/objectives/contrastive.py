@@ -4,10 +4,14 @@ import keras
 import tensorflow as tf
 
 from tf_mopoe.checks import check_count
+from tf_mopoe.generative import Generative
 from tf_mopoe.hyperparameters import check_hyperparameter
 from tf_mopoe.mixture import ABSENT
-from tf_mopoe.objectives.terms import Objective
-from tf_mopoe.streams import shuffled
+from tf_mopoe.objectives.terms import LossTerms, Objective
+from tf_mopoe.posteriors.joint_posterior import JointPosterior
+from tf_mopoe.posteriors.posterior import Posterior
+from tf_mopoe.streams import RowStream, Stream, shuffled
+from tf_mopoe.typing import Number
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -31,7 +35,7 @@ class Contrastive(Objective):
         ValueError: for an objective that is none, a negative weight, or a `num_unrelated` that is not a positive integer.
     """
 
-    def __init__(self, objective, weight=1.0, num_unrelated=1):
+    def __init__(self, objective: Objective, weight: Number = 1.0, num_unrelated: int = 1):
         if not isinstance(objective, Objective):
             raise ValueError(f"`objective` must be one of tf_mopoe.objectives. Received: objective={objective!r}")
         self.objective = objective
@@ -39,13 +43,13 @@ class Contrastive(Objective):
         self.num_unrelated = check_count("num_unrelated", num_unrelated)
 
     @property
-    def extra_metrics(self):
+    def extra_metrics(self) -> tuple[str, ...]:
         return self.objective.extra_metrics
 
-    def check(self, joint_posterior):
+    def check(self, joint_posterior: JointPosterior) -> None:
         self.objective.check(joint_posterior)
 
-    def __call__(self, q, p, stream):
+    def __call__(self, q: Posterior, p: Generative, stream: Stream | RowStream) -> LossTerms:
         terms = self.objective(q, p, stream)
         rows = tf.shape(terms.loss)[0]
         order = tf.range(rows)

@@ -2,6 +2,7 @@
 
 import keras
 
+from tf_mopoe.generative import Generative
 from tf_mopoe.objectives.mvtcae import kl_to_experts
 from tf_mopoe.objectives.terms import (
     LossTerms,
@@ -13,6 +14,10 @@ from tf_mopoe.objectives.terms import (
     weighted_sum,
 )
 from tf_mopoe.objectives.unimodal import unimodal_terms
+from tf_mopoe.posteriors.joint_posterior import JointPosterior
+from tf_mopoe.posteriors.posterior import Posterior
+from tf_mopoe.streams import RowStream, Stream
+from tf_mopoe.typing import Scheduled
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -33,14 +38,14 @@ class CRMVAE(Objective):
 
     extra_metrics = ("kl_to_experts", "unimodal_reconstruction")
 
-    def __init__(self, beta=1.0):
+    def __init__(self, beta: Scheduled = 1.0):
         self.beta = check_beta(beta)
 
-    def check(self, joint_posterior):
+    def check(self, joint_posterior: JointPosterior) -> None:
         subsets, prior = (getattr(joint_posterior, name, None) for name in ("subsets", "prior_expert"))
         check_posterior(self, (subsets, prior) == ("full", "none"), '"mvtcae"', joint_posterior)
 
-    def __call__(self, q, p, stream):
+    def __call__(self, q: Posterior, p: Generative, stream: Stream | RowStream) -> LossTerms:
         sample = q.joint.sample(stream)
         w = p.sample_private(q, sample, stream.child("private"))
         reconstruction = negate(p.log_prob(sample.z, w))

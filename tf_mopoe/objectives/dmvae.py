@@ -3,7 +3,21 @@
 import keras
 import tensorflow as tf
 
-from tf_mopoe.objectives.terms import Objective, bound_terms, check_beta, check_posterior, negate, schedule_value
+from tf_mopoe.generative import Generative
+from tf_mopoe.mixture import Mixture
+from tf_mopoe.objectives.terms import (
+    LossTerms,
+    Objective,
+    bound_terms,
+    check_beta,
+    check_posterior,
+    negate,
+    schedule_value,
+)
+from tf_mopoe.posteriors.joint_posterior import JointPosterior
+from tf_mopoe.posteriors.posterior import Posterior
+from tf_mopoe.streams import RowStream, Stream
+from tf_mopoe.typing import Scheduled
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -28,15 +42,15 @@ class DMVAE(Objective):
 
     extra_metrics = ("all_bounds",)
 
-    def __init__(self, beta=1.0):
+    def __init__(self, beta: Scheduled = 1.0):
         self.beta = check_beta(beta)
 
-    def check(self, joint_posterior):
+    def check(self, joint_posterior: JointPosterior) -> None:
         subsets, prior = (getattr(joint_posterior, name, None) for name in ("subsets", "prior_expert"))
         suits = subsets == "full" and prior in ("all", "conjunctive")
         check_posterior(self, suits, '"mvae"', joint_posterior)
 
-    def __call__(self, q, p, stream):
+    def __call__(self, q: Posterior, p: Generative, stream: Stream | RowStream) -> LossTerms:
         terms = self.bound(q, p, q.joint, stream)
         loss = terms.loss
         for name in q.batch.names if len(q.batch.names) > 1 else ():
@@ -44,7 +58,7 @@ class DMVAE(Objective):
             loss += tf.where(q.available[name] & (q.count > 1.0), cross.loss, 0.0)
         return terms._replace(loss=loss, extra={"all_bounds": -loss})
 
-    def bound(self, q, p, posterior, stream):
+    def bound(self, q: Posterior, p: Generative, posterior: Mixture, stream: Stream | RowStream) -> LossTerms:
         """The `LossTerms` of the ELBO of a `Mixture`, for all that the rows have."""
         sample = posterior.sample(stream)._replace(members={})  # z comes from no modality: each w is its own
         w = p.sample_private(q, sample, stream.child("private"))

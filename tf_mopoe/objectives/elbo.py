@@ -2,7 +2,11 @@
 
 import keras
 
-from tf_mopoe.objectives.terms import Objective, bound_terms, check_beta, negate, schedule_value
+from tf_mopoe.generative import Generative
+from tf_mopoe.objectives.terms import LossTerms, Objective, bound_terms, check_beta, negate, schedule_value
+from tf_mopoe.posteriors.posterior import Posterior
+from tf_mopoe.streams import RowStream, Stream
+from tf_mopoe.typing import Scheduled
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -26,13 +30,13 @@ class ELBO(Objective):
         ValueError: for a negative beta or an unknown `kl`.
     """
 
-    def __init__(self, beta=1.0, kl="components"):
+    def __init__(self, beta: Scheduled = 1.0, kl: str = "components"):
         self.beta = check_beta(beta)
         if kl not in ("components", "mixture"):
             raise ValueError(f'`kl` must be "components" or "mixture". Received: kl={kl!r}')
         self.kl = kl
 
-    def __call__(self, q, p, stream):
+    def __call__(self, q: Posterior, p: Generative, stream: Stream | RowStream) -> LossTerms:
         sample = q.joint.sample(stream)
         w = p.sample_private(q, sample, stream.child("private"))
         reconstruction = negate(p.log_prob(sample.z, w))

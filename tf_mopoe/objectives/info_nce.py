@@ -5,9 +5,14 @@ import itertools
 import keras
 import tensorflow as tf
 
+from tf_mopoe.generative import Generative
 from tf_mopoe.hyperparameters import check_hyperparameter
 from tf_mopoe.mixture import ABSENT
-from tf_mopoe.objectives.terms import Objective
+from tf_mopoe.objectives.terms import LossTerms, Objective
+from tf_mopoe.posteriors.joint_posterior import JointPosterior
+from tf_mopoe.posteriors.posterior import Posterior
+from tf_mopoe.streams import RowStream, Stream
+from tf_mopoe.typing import Number
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -28,7 +33,7 @@ class InfoNCE(Objective):
         ValueError: for an objective that is none, or another weight or temperature.
     """
 
-    def __init__(self, objective, weight=1.0, temperature=1.0):
+    def __init__(self, objective: Objective, weight: Number = 1.0, temperature: Number = 1.0):
         if not isinstance(objective, Objective):
             raise ValueError(f"`objective` must be one of tf_mopoe.objectives. Received: objective={objective!r}")
         self.objective = objective
@@ -38,13 +43,13 @@ class InfoNCE(Objective):
             raise ValueError("`temperature` must be above 0. Received: temperature=0.0")
 
     @property
-    def extra_metrics(self):
+    def extra_metrics(self) -> tuple[str, ...]:
         return (*self.objective.extra_metrics, "info_nce")
 
-    def check(self, joint_posterior):
+    def check(self, joint_posterior: JointPosterior) -> None:
         self.objective.check(joint_posterior)
 
-    def __call__(self, q, p, stream):
+    def __call__(self, q: Posterior, p: Generative, stream: Stream | RowStream) -> LossTerms:
         terms = self.objective(q, p, stream)
         means = {name: tf.math.l2_normalize(q.expert(name).loc[:, 0], axis=-1) for name in q.batch.names}
         total = tf.zeros_like(terms.loss)

@@ -6,7 +6,11 @@ import keras
 import tensorflow as tf
 
 from tf_mopoe.checks import check_count
+from tf_mopoe.generative import Generative
 from tf_mopoe.objectives.terms import LossTerms, Objective, check_beta, negate, schedule_value, weighted_sum
+from tf_mopoe.posteriors.posterior import Posterior
+from tf_mopoe.streams import RowStream, Stream
+from tf_mopoe.typing import Scheduled
 
 GRADIENTS = ("iwae", "dreg", "dreg_published")
 
@@ -44,7 +48,7 @@ class IWAE(Objective):
         ValueError: for a `num_samples` that is not a positive integer, any other beta or gradient.
     """
 
-    def __init__(self, num_samples=10, beta=1.0, gradient="iwae"):
+    def __init__(self, num_samples: int = 10, beta: Scheduled = 1.0, gradient: str = "iwae"):
         self.num_samples = check_count("num_samples", num_samples)
         self.beta = check_beta(beta)
         if gradient not in GRADIENTS:
@@ -53,7 +57,7 @@ class IWAE(Objective):
             )
         self.gradient = gradient
 
-    def __call__(self, q, p, stream):
+    def __call__(self, q: Posterior, p: Generative, stream: Stream | RowStream) -> LossTerms:
         joint, count = q.joint, self.num_samples
         rows, subsets = tf.shape(joint.weights)[0], joint.num_components
         index = tf.repeat(tf.range(subsets), count)[:, None] + tf.zeros([rows], tf.int32)  # [S * K, B]

@@ -2,8 +2,10 @@
 
 import keras
 
+from tf_mopoe.generative import Generative
 from tf_mopoe.objectives.mvtcae import kl_to_experts
 from tf_mopoe.objectives.terms import (
+    LossTerms,
     Objective,
     bound_terms,
     check_beta,
@@ -11,6 +13,10 @@ from tf_mopoe.objectives.terms import (
     negate,
     schedule_value,
 )
+from tf_mopoe.posteriors.joint_posterior import JointPosterior
+from tf_mopoe.posteriors.posterior import Posterior
+from tf_mopoe.streams import RowStream, Stream
+from tf_mopoe.typing import Scheduled
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -32,15 +38,15 @@ class JMVAE(Objective):
 
     extra_metrics = ("kl_to_experts",)
 
-    def __init__(self, alpha=0.1, beta=1.0):
+    def __init__(self, alpha: Scheduled = 0.1, beta: Scheduled = 1.0):
         self.alpha = check_beta(alpha, "alpha")
         self.beta = check_beta(beta)
 
-    def check(self, joint_posterior):
+    def check(self, joint_posterior: JointPosterior) -> None:
         suits = joint_posterior.is_one_gaussian and not joint_posterior.experts_are_features
         check_posterior(self, suits, "JointEncoder(network, latent_dim)", joint_posterior)
 
-    def __call__(self, q, p, stream):
+    def __call__(self, q: Posterior, p: Generative, stream: Stream | RowStream) -> LossTerms:
         sample = q.joint.sample(stream)
         w = p.sample_private(q, sample, stream.child("private"))
         reconstruction = negate(p.log_prob(sample.z, w))

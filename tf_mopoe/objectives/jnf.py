@@ -3,7 +3,20 @@
 import keras
 import tensorflow as tf
 
-from tf_mopoe.objectives.terms import Objective, bound_terms, check_beta, check_posterior, negate, schedule_value
+from tf_mopoe.generative import Generative
+from tf_mopoe.objectives.terms import (
+    LossTerms,
+    Objective,
+    bound_terms,
+    check_beta,
+    check_posterior,
+    negate,
+    schedule_value,
+)
+from tf_mopoe.posteriors.joint_posterior import JointPosterior
+from tf_mopoe.posteriors.posterior import Posterior
+from tf_mopoe.streams import RowStream, Stream
+from tf_mopoe.typing import Scheduled
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -28,15 +41,15 @@ class JNF(Objective):
 
     extra_metrics = ("log_prob_of_experts",)
 
-    def __init__(self, beta=1.0, alpha=1.0):
+    def __init__(self, beta: Scheduled = 1.0, alpha: Scheduled = 1.0):
         self.beta = check_beta(beta)
         self.alpha = check_beta(alpha, "alpha")
 
-    def check(self, joint_posterior):
+    def check(self, joint_posterior: JointPosterior) -> None:
         suits = joint_posterior.reads_inputs and joint_posterior.is_one_gaussian
         check_posterior(self, suits, "JointEncoder(network, latent_dim)", joint_posterior)
 
-    def __call__(self, q, p, stream):
+    def __call__(self, q: Posterior, p: Generative, stream: Stream | RowStream) -> LossTerms:
         sample = q.joint.sample(stream)
         w = p.sample_private(q, sample, stream.child("private"))
         reconstruction = negate(p.log_prob(sample.z, w))

@@ -4,7 +4,9 @@ import keras
 import tensorflow as tf
 
 from tf_mopoe import gaussian
+from tf_mopoe.generative import Generative
 from tf_mopoe.objectives.terms import (
+    LossTerms,
     Objective,
     bound_terms,
     check_beta,
@@ -13,6 +15,10 @@ from tf_mopoe.objectives.terms import (
     negate,
     schedule_value,
 )
+from tf_mopoe.posteriors.joint_posterior import JointPosterior
+from tf_mopoe.posteriors.posterior import Posterior
+from tf_mopoe.streams import RowStream, Stream
+from tf_mopoe.typing import Scheduled
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -38,13 +44,13 @@ class Masked(Objective):
 
     extra_metrics = ("kl_to_part",)
 
-    def __init__(self, beta=1.0):
+    def __init__(self, beta: Scheduled = 1.0):
         self.beta = check_beta(beta)
 
-    def check(self, joint_posterior):
+    def check(self, joint_posterior: JointPosterior) -> None:
         check_posterior(self, joint_posterior.is_one_gaussian, "SetEncoder()", joint_posterior)
 
-    def __call__(self, q, p, stream):
+    def __call__(self, q: Posterior, p: Generative, stream: Stream | RowStream) -> LossTerms:
         joint = check_normal(q.joint)
         keep = 1.0 - stream.child("share").uniform([tf.shape(q.count)[0]])
         inside = {name: stream.child(f"in/{name}").uniform(tf.shape(keep)) < keep for name in q.batch.names}

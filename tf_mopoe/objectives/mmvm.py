@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from tf_mopoe import gaussian
+from tf_mopoe.generative import Generative
 from tf_mopoe.objectives.terms import (
     LossTerms,
     Objective,
@@ -14,6 +15,10 @@ from tf_mopoe.objectives.terms import (
     weighted_sum,
 )
 from tf_mopoe.objectives.unimodal import unimodal_terms
+from tf_mopoe.posteriors.joint_posterior import JointPosterior
+from tf_mopoe.posteriors.posterior import Posterior
+from tf_mopoe.streams import RowStream, Stream
+from tf_mopoe.typing import Scheduled
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -36,15 +41,15 @@ class MMVM(Objective):
 
     extra_metrics = ("kl_between_experts",)
 
-    def __init__(self, beta=1.0, alpha=None):
+    def __init__(self, beta: Scheduled = 1.0, alpha: Scheduled | None = None):
         self.beta = check_beta(beta)
         alpha = keras.optimizers.schedules.PolynomialDecay(1.0, 150_000, 0.0) if alpha is None else alpha
         self.alpha = check_beta(alpha, "alpha")
 
-    def check(self, joint_posterior):
+    def check(self, joint_posterior: JointPosterior) -> None:
         check_posterior(self, getattr(joint_posterior, "subsets", None) == "unimodal", '"mmvae"', joint_posterior)
 
-    def __call__(self, q, p, stream):
+    def __call__(self, q: Posterior, p: Generative, stream: Stream | RowStream) -> LossTerms:
         reconstruction, samples, private_kl = unimodal_terms(q, p, stream)
         beta, alpha = schedule_value(self.beta, q.step), schedule_value(self.alpha, q.step)
         kl, apart = 0.0, 0.0

@@ -5,7 +5,9 @@ import tensorflow as tf
 
 from tf_mopoe import sampling
 from tf_mopoe.checks import check_count
+from tf_mopoe.generative import Generative
 from tf_mopoe.objectives.terms import (
+    LossTerms,
     Objective,
     bound_terms,
     check_beta,
@@ -13,6 +15,10 @@ from tf_mopoe.objectives.terms import (
     negate,
     schedule_value,
 )
+from tf_mopoe.posteriors.joint_posterior import JointPosterior
+from tf_mopoe.posteriors.posterior import Posterior
+from tf_mopoe.streams import RowStream, Stream
+from tf_mopoe.typing import Scheduled
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -37,14 +43,14 @@ class MVAE(Objective):
 
     extra_metrics = ("all_bounds",)
 
-    def __init__(self, beta=1.0, num_subsets=0):
+    def __init__(self, beta: Scheduled = 1.0, num_subsets: int = 0):
         self.beta = check_beta(beta)
         self.num_subsets = check_count("num_subsets", num_subsets, low=0)
 
-    def check(self, joint_posterior):
+    def check(self, joint_posterior: JointPosterior) -> None:
         check_posterior(self, getattr(joint_posterior, "subsets", None) == "full", '"mvae"', joint_posterior)
 
-    def __call__(self, q, p, stream):
+    def __call__(self, q: Posterior, p: Generative, stream: Stream | RowStream) -> LossTerms:
         names = q.batch.names
         terms = self.bound(q, p, stream)
         loss = terms.loss
@@ -59,7 +65,7 @@ class MVAE(Objective):
                 loss += self.bound(q.mask(flags), p.mask(flags), stream.child(f"subset {number}")).loss
         return terms._replace(loss=loss, extra={"all_bounds": -loss})
 
-    def bound(self, q, p, stream):
+    def bound(self, q: Posterior, p: Generative, stream: Stream | RowStream) -> LossTerms:
         """The `LossTerms` of the product of all that q's rows have, which reconstructs just that."""
         product = q.subset()
         sample = product.sample(stream)

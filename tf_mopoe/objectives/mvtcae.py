@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from tf_mopoe import gaussian
+from tf_mopoe.generative import Generative
 from tf_mopoe.hyperparameters import check_hyperparameter
 from tf_mopoe.objectives.terms import (
     LossTerms,
@@ -15,6 +16,10 @@ from tf_mopoe.objectives.terms import (
     schedule_value,
     weighted_sum,
 )
+from tf_mopoe.posteriors.joint_posterior import JointPosterior
+from tf_mopoe.posteriors.posterior import Posterior
+from tf_mopoe.streams import RowStream, Stream
+from tf_mopoe.typing import Number, Scheduled
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -36,15 +41,15 @@ class MVTCAE(Objective):
 
     extra_metrics = ("kl_to_experts",)
 
-    def __init__(self, alpha=5.0 / 6.0, beta=1.0):
+    def __init__(self, alpha: Number = 5.0 / 6.0, beta: Scheduled = 1.0):
         self.alpha = check_hyperparameter("alpha", alpha, high=1.0)
         self.beta = check_beta(beta)
 
-    def check(self, joint_posterior):
+    def check(self, joint_posterior: JointPosterior) -> None:
         subsets, prior = (getattr(joint_posterior, name, None) for name in ("subsets", "prior_expert"))
         check_posterior(self, (subsets, prior) == ("full", "none"), '"mvtcae"', joint_posterior)
 
-    def __call__(self, q, p, stream):
+    def __call__(self, q: Posterior, p: Generative, stream: Stream | RowStream) -> LossTerms:
         sample = q.joint.sample(stream)
         w = p.sample_private(q, sample, stream.child("private"))
         reconstruction = negate(p.log_prob(sample.z, w))

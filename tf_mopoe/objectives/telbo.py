@@ -1,11 +1,16 @@
 """The triple ELBO: of the joint posterior, and of each modality's own."""
 
+from collections.abc import Mapping
+
 import keras
 import tensorflow as tf
 
 from tf_mopoe.checks import check_number
+from tf_mopoe.generative import Generative
 from tf_mopoe.hyperparameters import check_hyperparameter
+from tf_mopoe.mixture import Mixture
 from tf_mopoe.objectives.terms import (
+    LossTerms,
     Objective,
     bound_terms,
     check_beta,
@@ -13,6 +18,10 @@ from tf_mopoe.objectives.terms import (
     negate,
     schedule_value,
 )
+from tf_mopoe.posteriors.joint_posterior import JointPosterior
+from tf_mopoe.posteriors.posterior import Posterior
+from tf_mopoe.streams import RowStream, Stream
+from tf_mopoe.typing import Number, Scheduled
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -37,14 +46,14 @@ class TELBO(Objective):
 
     extra_metrics = ("all_bounds",)
 
-    def __init__(self, beta=1.0, unimodal_weight=1.0):
+    def __init__(self, beta: Scheduled = 1.0, unimodal_weight: Number | Mapping[str, Number] = 1.0):
         self.beta = check_beta(beta)
         if isinstance(unimodal_weight, dict):
             self.unimodal_weight = {n: check_number(f"unimodal_weight[{n!r}]", x) for n, x in unimodal_weight.items()}
         else:
             self.unimodal_weight = check_hyperparameter("unimodal_weight", unimodal_weight)
 
-    def check(self, joint_posterior):
+    def check(self, joint_posterior: JointPosterior) -> None:
         suits = joint_posterior.reads_inputs and joint_posterior.is_one_gaussian
         check_posterior(self, suits, "JointEncoder(network, latent_dim)", joint_posterior)
 
@@ -54,7 +63,7 @@ class TELBO(Objective):
                 f"`unimodal_weight` must be a number, or one for each of {sorted(names)}. Received: {sorted(weight)}"
             )
 
-    def __call__(self, q, p, stream):
+    def __call__(self, q: Posterior, p: Generative, stream: Stream | RowStream) -> LossTerms:
         beta = schedule_value(self.beta, q.step)
         terms = self.bound(q, p, q.joint, stream, beta)
         loss = terms.loss
@@ -66,7 +75,15 @@ class TELBO(Objective):
             loss += tf.where(q.available[name], own.loss + more, 0.0)
         return terms._replace(loss=loss, extra={"all_bounds": -loss})
 
-    def bound(self, q, p, posterior, stream, beta, frozen=False):
+    def bound(
+        self,
+        q: Posterior,
+        p: Generative,
+        posterior: Mixture,
+        stream: Stream | RowStream,
+        beta: Number | tf.Tensor,
+        frozen: bool = False,
+    ) -> LossTerms:
         """The `LossTerms` of the ELBO of a `Mixture`, for the modalities that p has."""
         sample = posterior.sample(stream)
         w = p.sample_private(q, sample, stream.child("private"))

@@ -1,13 +1,14 @@
 """What every objective returns, and what most of them compute."""
 
 import inspect
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import keras
 import tensorflow as tf
 
 from tf_mopoe.families import Normal
 from tf_mopoe.hyperparameters import Live, as_number, check_hyperparameter
+from tf_mopoe.posteriors.joint_posterior import JointPosterior
 
 Schedule = keras.optimizers.schedules.LearningRateSchedule
 
@@ -37,19 +38,19 @@ class Objective(Live):
         stream: of `tf_mopoe.streams`.
     """
 
-    extra_metrics = ()  # the names in `LossTerms.extra`
+    extra_metrics: tuple[str, ...] = ()  # the names in `LossTerms.extra`
 
-    def check(self, joint_posterior):
+    def check(self, joint_posterior: JointPosterior) -> None:
         """Raise a ValueError unless the model's joint posterior, a layer, suits this objective."""
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             name: keras.saving.serialize_keras_object(as_number(getattr(self, name)))
             for name in arguments_of(type(self))
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
 
 

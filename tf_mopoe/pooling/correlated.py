@@ -1,5 +1,8 @@
 """Pooling of experts whose errors are correlated (CoDE)."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -20,7 +23,7 @@ class Correlated(Pooling):
         learned: whether it is learned, from that number on. Default: False.
     """
 
-    def __init__(self, correlation=0.5, learned=False, **kwargs):
+    def __init__(self, correlation: float = 0.5, learned: bool = False, **kwargs):
         super().__init__(**kwargs)
         if isinstance(correlation, bool) or not 0.0 <= correlation < 1.0 or (learned and not correlation):
             raise ValueError(
@@ -29,7 +32,7 @@ class Correlated(Pooling):
             )
         self.correlation, self.learned = float(correlation), bool(learned)
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: Any = None) -> None:
         if self.learned:
             start = keras.initializers.Constant(self.correlation)
             self.logit = self.add_weight(
@@ -37,11 +40,13 @@ class Correlated(Pooling):
             )
         self.built = True
 
-    def value(self):
+    def value(self) -> float | tf.Tensor:
         """The correlation, a number or a tensor []."""
         return tf.sigmoid(tf.convert_to_tensor(self.logit)) if self.learned else self.correlation
 
-    def pool(self, loc, scale, members, names):
+    def pool(
+        self, loc: tf.Tensor, scale: tf.Tensor, members: tf.Tensor, names: Sequence[str]
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         # C = D R D with D of the scales and R[i, j] = correlation, whose inverse is closed (Sherman & Morrison).
         rho = self.value()
         members = tf.cast(members, tf.float32)
@@ -58,10 +63,10 @@ class Correlated(Pooling):
         precision = tf.where(count > 0.0, precision, 1.0)
         return weighted / precision, 1.0 / tf.sqrt(precision)
 
-    def fusion(self):
+    def fusion(self) -> dict[str, Any]:
         return {"pooling": "correlated", "correlation": float(self.value())}
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"correlation": self.correlation, "learned": self.learned}
 
 

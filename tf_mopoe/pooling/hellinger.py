@@ -1,6 +1,8 @@
 """Pooling by the squared Hellinger distance, with moments matched (HELVAE)."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -20,7 +22,9 @@ class Hellinger(Pooling):
     MoHELVAE's.
     """
 
-    def pool(self, loc, scale, members, names):
+    def pool(
+        self, loc: tf.Tensor, scale: tf.Tensor, members: tf.Tensor, names: Sequence[str]
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         # Moments around a centre of the experts: little is lost in the variance where they are near each other.
         center = tf.reduce_mean(loc, axis=1, keepdims=True)  # [B, 1, D]
         loc = loc - center
@@ -43,5 +47,5 @@ class Hellinger(Pooling):
         variance = within + tf.nn.relu(between)
         return first + center, tf.sqrt(tf.where(variance > 0.0, variance, 1.0))
 
-    def fusion(self):
+    def fusion(self) -> dict[str, Any]:
         return {"pooling": "hellinger"}

@@ -1,9 +1,12 @@
 """What every pooling is: a layer from Gaussian experts and subsets to the mixture of the pooled subsets."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
-from tf_mopoe.experts import masked
+from tf_mopoe.experts import Experts, masked
 from tf_mopoe.mixture import Mixture
 
 
@@ -16,15 +19,15 @@ class Pooling(keras.layers.Layer):
     def __init__(self, **kwargs):
         super().__init__(**{"dtype": "float32", "autocast": False} | kwargs)
 
-    def build_for(self, modalities, latent_dim):
+    def build_for(self, modalities: Sequence[str], latent_dim: int) -> None:
         """Make the layer's variables, for the names of all modalities and the latent size."""
         self.modalities = tuple(modalities)
         self.build()
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: Any = None) -> None:
         self.built = True
 
-    def mixture(self, experts, membership, weights):
+    def mixture(self, experts: Experts, membership: tf.Tensor, weights: tf.Tensor) -> Mixture:
         """The `Mixture` of pooled subsets.
 
         Args:
@@ -39,7 +42,9 @@ class Pooling(keras.layers.Layer):
         loc, scale = tf.where(some, loc, 0.0), tf.where(some, scale, 1.0)
         return Mixture(weights, loc, scale, experts.family, experts.names, membership)
 
-    def pool(self, loc, scale, members, names):
+    def pool(
+        self, loc: tf.Tensor, scale: tf.Tensor, members: tf.Tensor, names: Sequence[str]
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """loc and scale [B, S, D] of the subsets; anything for one without members.
 
         Args:
@@ -49,9 +54,9 @@ class Pooling(keras.layers.Layer):
         """
         raise NotImplementedError
 
-    def get_build_config(self):
+    def get_build_config(self) -> None:
         return None  # the joint posterior builds it
 
-    def fusion(self):
+    def fusion(self) -> dict[str, Any]:
         """The settings with which `export.fuse` pools the same in NumPy: a dict for JSON."""
         raise NotImplementedError

@@ -1,10 +1,14 @@
 """The product of experts, with the rules by which the prior joins it."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from tf_mopoe import gaussian
-from tf_mopoe.mixture import Products
+from tf_mopoe.experts import Experts
+from tf_mopoe.mixture import Mixture, Products
 from tf_mopoe.pooling.pooling import Pooling
 from tf_mopoe.subsets import as_subset
 
@@ -31,7 +35,7 @@ class Product(Pooling):
         ValueError: for another rule, or names that are no modalities.
     """
 
-    def __init__(self, prior_expert="full", left_out=(), **kwargs):
+    def __init__(self, prior_expert: str = "full", left_out: Sequence[str] = (), **kwargs):
         super().__init__(**kwargs)
         if prior_expert not in PRIOR_RULES:
             raise ValueError(
@@ -41,14 +45,14 @@ class Product(Pooling):
         self.prior_expert = prior_expert
         self.left_out = as_subset(left_out)
 
-    def build_for(self, modalities, latent_dim):
+    def build_for(self, modalities: Sequence[str], latent_dim: int) -> None:
         if not set(self.left_out) < set(modalities):
             raise ValueError(
                 f"`left_out` must be some of the modalities {list(modalities)}, not all. Received: {list(self.left_out)}"
             )
         super().build_for(modalities, latent_dim)
 
-    def mixture(self, experts, membership, weights):
+    def mixture(self, experts: Experts, membership: tf.Tensor, weights: tf.Tensor) -> Mixture:
         if self.left_out:
             experts, membership = self.leave_out(experts, membership)
         precision, weighted = gaussian.natural_parameters(experts.loc, experts.scale, experts.available)
@@ -56,14 +60,14 @@ class Product(Pooling):
         prior = gaussian.prior_power_or_one(power, membership, experts.available)
         return Products(weights, precision, weighted, membership, prior, experts.names)
 
-    def leave_out(self, experts, membership):
+    def leave_out(self, experts: Experts, membership: tf.Tensor) -> tuple[Experts, tf.Tensor]:
         """Experts without those left out in the rows that have others, and the membership of these rows, [B, S, M]."""
         others = experts.available & tf.constant([name not in self.left_out for name in experts.names])
         available = tf.where(tf.reduce_any(others, axis=1, keepdims=True), others, experts.available)
         membership = membership * tf.cast(available, tf.float32)[:, None]
         return experts._replace(available=available), membership
 
-    def prior_power(self, membership, available):
+    def prior_power(self, membership: tf.Tensor, available: tf.Tensor) -> tf.Tensor:
         """The power of the prior in each product, [S] or [B, S], by the rule."""
         subsets = tf.shape(membership)[:-1]  # [S] or [B, S]
         if self.prior_expert in ("all", "conjunctive"):
@@ -75,9 +79,9 @@ class Product(Pooling):
         full = tf.cast(tf.reduce_all(membership > 0.0, axis=-1), tf.float32)  # [S] or [B, S]
         return full * tf.cast(tf.reduce_all(available, axis=1), tf.float32)[:, None]  # [B, S]
 
-    def fusion(self):
+    def fusion(self) -> dict[str, Any]:
         rule = {"pooling": "product", "prior_expert": self.prior_expert}
         return rule | ({"left_out": list(self.left_out)} if self.left_out else {})
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"prior_expert": self.prior_expert, "left_out": list(self.left_out)}

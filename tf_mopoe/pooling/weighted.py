@@ -1,5 +1,8 @@
 """A product of experts with learned weights (gPoE)."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -16,11 +19,13 @@ class WeightedProduct(Pooling):
     experts, and a lone expert is itself. They start equal: the geometric mean. The prior is no expert.
     """
 
-    def build_for(self, modalities, latent_dim):
+    def build_for(self, modalities: Sequence[str], latent_dim: int) -> None:
         self.logits = self.add_weight(name="logits", shape=(len(modalities), latent_dim), initializer="zeros")
         super().build_for(modalities, latent_dim)
 
-    def pool(self, loc, scale, members, names):
+    def pool(
+        self, loc: tf.Tensor, scale: tf.Tensor, members: tf.Tensor, names: Sequence[str]
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         numbers = [self.modalities.index(name) for name in names]
         weights = tf.gather(tf.nn.softmax(tf.convert_to_tensor(self.logits), axis=0), numbers)  # [M, D]
         members = tf.cast(members, tf.float32)
@@ -32,6 +37,6 @@ class WeightedProduct(Pooling):
         loc = tf.einsum("bsm,bmd->bsd", members, precision * loc) / total
         return loc, tf.sqrt(share / total)
 
-    def fusion(self):
+    def fusion(self) -> dict[str, Any]:
         weights = tf.nn.softmax(tf.convert_to_tensor(self.logits), axis=0).numpy()
         return {"pooling": "weighted", "weights": dict(zip(self.modalities, weights.tolist()))}

@@ -1,14 +1,19 @@
 """A joint posterior that a network reads from all modalities at once (JMVAE, TELBO)."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
 import keras
 import tensorflow as tf
 
 from tf_mopoe.encoders import GaussianEncoder
+from tf_mopoe.experts import Experts
 from tf_mopoe.families import Normal
 from tf_mopoe.freezing import hand_down
 from tf_mopoe.mixture import Mixture
 from tf_mopoe.pooling.product import Product
 from tf_mopoe.posteriors.joint_posterior import JointPosterior
+from tf_mopoe.posteriors.posterior import Posterior
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -26,14 +31,14 @@ class JointEncoder(JointPosterior):
     reads_inputs = True
     is_one_gaussian = True
 
-    def __init__(self, network, latent_dim, modalities=None, **kwargs):
+    def __init__(self, network: keras.Model, latent_dim: int, modalities: Sequence[str] | None = None, **kwargs):
         super().__init__(**kwargs)
         self.encoder = GaussianEncoder(network, latent_dim)
         self.pooling = Product("none")
         self.bind(modalities)
         hand_down(self)
 
-    def check(self, modalities, family, latent_dim):
+    def check(self, modalities: Sequence[str], family: type, latent_dim: int | None) -> None:
         if latent_dim is not None and self.encoder.latent_dim != latent_dim:
             raise ValueError(
                 f"`joint_posterior` must have the latent_dim of the encoders, {latent_dim}. "
@@ -42,19 +47,19 @@ class JointEncoder(JointPosterior):
         if family is not Normal and len(modalities) > 1:
             raise ValueError(f"A JointEncoder needs normal experts. Received: {family.name} ones")
 
-    def build_for(self, event_shapes, latent_dim):
+    def build_for(self, event_shapes: Mapping[str, Sequence[int]], latent_dim: int) -> None:
         if not self.encoder.built:  # it may serve a second model of the same modalities
             self.encoder.build({name: (None, *shape) for name, shape in event_shapes.items()})
         self.pooling.build_for(self.modalities, latent_dim)
         self.build()
 
-    def joint(self, experts, q=None):
+    def joint(self, experts: Experts, q: Posterior | None = None) -> Mixture:
         return self.pool(experts, q)
 
-    def largest(self, experts, q=None):
+    def largest(self, experts: Experts, q: Posterior | None = None) -> Mixture:
         return self.pool(experts, q)
 
-    def pool(self, experts, q=None):
+    def pool(self, experts: Experts, q: Posterior | None = None) -> Mixture:
         rows = tf.shape(experts.loc)[0]
         product = self.pooling.mixture(experts, tf.ones([1, len(experts.names)]), tf.ones([rows, 1]))
         if (
@@ -76,10 +81,10 @@ class JointEncoder(JointPosterior):
         scale = tf.where(complete, tf.where(complete, scale[:, None], 1.0), product.scale)
         return Mixture(product.weights, loc, scale, experts.family, experts.names)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         network = keras.saving.serialize_keras_object(self.encoder.network)
         return super().get_config() | {"network": network, "latent_dim": self.encoder.latent_dim}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**config | {"network": keras.saving.deserialize_keras_object(config["network"])})

@@ -1,9 +1,15 @@
 """What every joint posterior is: a layer from the experts of a row to a mixture."""
 
-import keras
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from tf_mopoe.experts import stack_distributions
-from tf_mopoe.families import Normal
+import keras
+import tensorflow as tf
+
+from tf_mopoe.experts import Experts, stack_distributions
+from tf_mopoe.families import Normal, tfd
+from tf_mopoe.mixture import Mixture
+from tf_mopoe.posteriors.posterior import Posterior
 from tf_mopoe.streams import as_stream
 
 
@@ -23,7 +29,7 @@ class JointPosterior(keras.layers.Layer):
         super().__init__(**{"dtype": "float32", "autocast": False} | kwargs)
         self.modalities, self.family = None, Normal
 
-    def bind(self, modalities, family=Normal, latent_dim=None):
+    def bind(self, modalities: Iterable[str] | None, family: type = Normal, latent_dim: int | None = None) -> None:
         """Set the names of all modalities, and the family and size of their experts, once: a layer belongs to one model."""
         if modalities is None:
             return
@@ -35,64 +41,76 @@ class JointPosterior(keras.layers.Layer):
         self.check(modalities, family, latent_dim)
         self.modalities, self.family = modalities, family
 
-    def check(self, modalities, family, latent_dim):
+    def check(self, modalities: Sequence[str], family: type, latent_dim: int | None) -> None:
         """Raise a ValueError unless the layer can join experts of these modalities, family and latent size (or None)."""
 
-    def build_for(self, event_shapes, latent_dim):
+    def build_for(self, event_shapes: Mapping[str, Sequence[int]], latent_dim: int) -> None:
         """Make the layer's variables, for modalities of these shapes {name: E}."""
         self.build()
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: Any = None) -> None:
         self.built = True
 
-    def joint(self, experts, q=None):
+    def joint(self, experts: Experts, q: Posterior | None = None) -> Mixture:
         """The joint posterior: `Mixture`."""
         raise NotImplementedError
 
-    def pool(self, experts, q=None):
+    def pool(self, experts: Experts, q: Posterior | None = None) -> Mixture:
         """The pooled density of all the experts that each row has: `Mixture` with S = 1; the prior for a row without any."""
         raise NotImplementedError
 
-    def largest(self, experts, q=None):
+    def largest(self, experts: Experts, q: Posterior | None = None) -> Mixture:
         """The largest components only that a row can form, from which a method translates: `Mixture`."""
         raise NotImplementedError
 
-    def draws(self, names):
+    def draws(self, names: Sequence[str]) -> bool:
         """Whether the components of these modalities are some that are drawn."""
         return False
 
-    def available_subsets(self, names):
+    def available_subsets(self, names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
         """The subsets of the modalities in `names` that are components, in order."""
         return (tuple(names),)
 
-    def has_product(self, names):
+    def has_product(self, names: Sequence[str]) -> bool:
         """Whether the experts of these modalities can be pooled."""
         return self.family is Normal or len(names) == 1
 
-    def __call__(self, experts, available=None, seed=None):
+    def __call__(
+        self,
+        experts: Mapping[str, tfd.Distribution],
+        available: Mapping[str, Any] | None = None,
+        seed: int | tf.Tensor | None = None,
+    ) -> tfd.Distribution:
         if self.modalities is None and isinstance(experts, dict):
             self.bind(experts)  # before Keras builds the layer
         # Keras takes nothing but tensors as positional arguments.
         return super().__call__(experts=experts, available=available, seed=seed)
 
-    def call(self, experts, available=None, seed=None):
+    def call(
+        self,
+        experts: Mapping[str, tfd.Distribution],
+        available: Mapping[str, Any] | None = None,
+        seed: int | tf.Tensor | None = None,
+    ) -> tfd.Distribution:
         return self.joint(self.stack(experts, available), Seeded(seed)).distribution()
 
-    def product(self, experts, available=None):
+    def product(
+        self, experts: Mapping[str, tfd.Distribution], available: Mapping[str, Any] | None = None
+    ) -> tfd.Distribution:
         """The one density of all the experts that each row has: tfd distribution, [B] x [D]. Arguments as of the call."""
         return self.pool(self.stack(experts, available)).component(0)
 
-    def stack(self, experts, available):
+    def stack(self, experts: Mapping[str, tfd.Distribution], available: Mapping[str, Any] | None) -> Experts:
         if self.modalities is None:
             self.bind(experts)
         return stack_distributions(self.modalities, experts, available)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"modalities": self.modalities}
 
 
 class Seeded:
     """What a layer reads of a `Posterior` where there is none: the stream of a seed, int32 [2] or None."""
 
-    def __init__(self, seed):
+    def __init__(self, seed: int | tf.Tensor | None):
         self.stream = None if seed is None else as_stream(seed)

@@ -1,18 +1,22 @@
 """The joint posterior: a mixture over subsets of the modalities of products of Gaussian experts."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
 import keras
 import tensorflow as tf
 
 from tf_mopoe import rounding, sampling
 from tf_mopoe import subsets as families_of_subsets
 from tf_mopoe.checks import check_count
-from tf_mopoe.experts import masked
+from tf_mopoe.experts import Experts, masked
 from tf_mopoe.families import Normal
 from tf_mopoe.freezing import hand_down
 from tf_mopoe.mixture import ABSENT, Mixture
 from tf_mopoe.pooling.pooling import Pooling
 from tf_mopoe.pooling.product import Product
 from tf_mopoe.posteriors.joint_posterior import JointPosterior
+from tf_mopoe.posteriors.posterior import Posterior
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -55,13 +59,13 @@ class MixtureOfProducts(JointPosterior):
 
     def __init__(
         self,
-        subsets="powerset",
-        prior_expert=None,
-        max_components=1024,
-        num_components=64,
-        modalities=None,
-        pooling=None,
-        learned_weights=False,
+        subsets: str | Sequence[Sequence[str]] = "powerset",
+        prior_expert: str | None = None,
+        max_components: int = 1024,
+        num_components: int = 64,
+        modalities: Sequence[str] | None = None,
+        pooling: Pooling | None = None,
+        learned_weights: bool = False,
         **kwargs,
     ):
         if pooling is not None and (prior_expert is not None or not isinstance(pooling, Pooling)):
@@ -81,15 +85,15 @@ class MixtureOfProducts(JointPosterior):
         hand_down(self)
 
     @property
-    def is_one_gaussian(self):
+    def is_one_gaussian(self) -> bool:
         return self.subsets == "full"
 
     @property
-    def prior_expert(self):
+    def prior_expert(self) -> str | None:
         """The product's rule for the prior; None for another pooling."""
         return getattr(self.pooling, "prior_expert", None)
 
-    def check(self, modalities, family, latent_dim):
+    def check(self, modalities: Sequence[str], family: type, latent_dim: int | None) -> None:
         if self.subsets != "powerset":  # of many modalities never listed
             families_of_subsets.subset_names(self.subsets, modalities)
         rules = (self.subsets, self.prior_expert)
@@ -105,18 +109,18 @@ class MixtureOfProducts(JointPosterior):
                 f"learned_weights=True, {len(modalities)} modalities, max_components={self.max_components}"
             )
 
-    def build_for(self, event_shapes, latent_dim):
+    def build_for(self, event_shapes: Mapping[str, Sequence[int]], latent_dim: int) -> None:
         if not self.pooling.built:
             self.pooling.build_for(self.modalities, latent_dim)
         self.build()
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: Any = None) -> None:
         if self.learned_weights and self.logits is None:
             count = len(self.available_subsets(self.modalities))
             self.logits = self.add_weight(name="logits", shape=(count,), initializer="zeros")
         super().build(input_shape)
 
-    def joint(self, experts, q=None):
+    def joint(self, experts: Experts, q: Posterior | None = None) -> Mixture:
         names = experts.names
         if self.draws(names):
             weights = tf.fill([tf.shape(experts.loc)[0], self.num_components], 1.0 / self.num_components)
@@ -134,7 +138,7 @@ class MixtureOfProducts(JointPosterior):
             membership = tf.where(rest, 1.0, membership)
         return self.pooled(experts, membership, weights)
 
-    def learned(self, weights, subsets):
+    def learned(self, weights: tf.Tensor, subsets: Sequence[Sequence[str]]) -> tf.Tensor:
         """The weights [B, S], equal over the subsets that a row can form, or, if they are learned, those."""
         if not self.learned_weights:
             return weights
@@ -146,7 +150,7 @@ class MixtureOfProducts(JointPosterior):
             logits = tf.stack([logits[everything.index(subset)] for subset in subsets])
         return tf.nn.softmax(tf.where(weights > 0.0, logits, ABSENT))
 
-    def pool(self, experts, q=None):
+    def pool(self, experts: Experts, q: Posterior | None = None) -> Mixture:
         if experts.family is not Normal:
             if len(experts.names) > 1:
                 raise ValueError(f"Only normal experts have products. Received: {experts.family.name} experts")
@@ -154,12 +158,12 @@ class MixtureOfProducts(JointPosterior):
             return Mixture(weights, *masked(experts), experts.family, experts.names)
         return self.pooled(experts, tf.ones([1, len(experts.names)]), tf.ones([tf.shape(experts.loc)[0], 1]))
 
-    def pooled(self, experts, membership, weights):
+    def pooled(self, experts: Experts, membership: tf.Tensor, weights: tf.Tensor) -> Mixture:
         if not self.pooling.built:
             self.pooling.build_for(self.modalities, experts.loc.shape[-1])
         return self.pooling.mixture(experts, membership, weights)
 
-    def largest(self, experts, q=None):
+    def largest(self, experts: Experts, q: Posterior | None = None) -> Mixture:
         """For "powerset" and "full" the product of all that the row has, for "unimodal" the mixture of its experts."""
         if self.subsets in ("powerset", "full"):
             return self.pool(experts, q)
@@ -170,22 +174,22 @@ class MixtureOfProducts(JointPosterior):
         chosen = tf.cast((size == tf.reduce_max(size, axis=-1, keepdims=True)) & (weights > 0.0), tf.float32)
         return joint.reweighted(chosen * rounding.reciprocal(tf.reduce_sum(chosen, axis=-1, keepdims=True)))
 
-    def draws(self, names):
+    def draws(self, names: Sequence[str]) -> bool:
         """Whether the subsets of these modalities are too many to be listed, so that some are drawn."""
         return self.subsets == "powerset" and 2 ** len(names) - 1 > self.max_components
 
-    def available_subsets(self, names):
+    def available_subsets(self, names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
         """The family's subsets of the modalities in `names`; where it has none, the one of all of `names`."""
         if self.subsets == "powerset":
             return families_of_subsets.subset_names("powerset", names)
         subsets = families_of_subsets.subset_names(self.subsets, self.modalities)
         return tuple(subset for subset in subsets if set(subset) <= set(names)) or (names,)
 
-    def has_singletons(self, subsets, names):
+    def has_singletons(self, subsets: Sequence[Sequence[str]], names: Sequence[str]) -> bool:
         """Whether component 0 already is what a row that can form no subset needs: the product of all it has."""
         return subsets[0] in (names, ()) or all((name,) in subsets for name in names)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         product = isinstance(self.pooling, Product) and not self.pooling.left_out
         return super().get_config() | {
             "subsets": self.subsets,
@@ -197,13 +201,13 @@ class MixtureOfProducts(JointPosterior):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         if config.get("pooling"):
             config = config | {"pooling": keras.saving.deserialize_keras_object(config["pooling"])}
         return cls(**config)
 
 
-def from_name(joint_posterior):
+def from_name(joint_posterior: str | JointPosterior) -> JointPosterior:
     """The layer of a method's name, with its published rules, or the given layer."""
     published = {
         "mopoe": ("powerset", "full"),

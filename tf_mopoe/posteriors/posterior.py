@@ -1,11 +1,15 @@
 """The inference side of a batch: q(z, w | X), of any subset of its modalities, and of shuffled rows."""
 
 import functools
+from collections.abc import Mapping, Sequence
 
+import keras
 import tensorflow as tf
 
+from tf_mopoe.batch import Batch
 from tf_mopoe.experts import Experts
 from tf_mopoe.mixture import Mixture
+from tf_mopoe.streams import RowStream, Stream
 
 
 class Posterior:
@@ -21,31 +25,40 @@ class Posterior:
         training: whether networks of the layer are in training mode.
     """
 
-    def __init__(self, layer, batch, experts, private, stream=None, step=0, training=False):
+    def __init__(
+        self,
+        layer: keras.Layer,
+        batch: Batch,
+        experts: Mapping[str, Mixture],
+        private: Mapping[str, Mixture],
+        stream: Stream | RowStream | None = None,
+        step: int | tf.Variable = 0,
+        training: bool = False,
+    ):
         self.layer, self.batch, self.experts, self.private = layer, batch, experts, private
         self.stream, self.step, self.training = stream, step, training
         self.losses = []  # of the layer's calls, [] each
 
     @property
-    def available(self):
+    def available(self) -> dict[str, tf.Tensor]:
         """Which rows have a modality: {name: bool [B]}."""
         return self.batch.available
 
     @property
-    def count(self):
+    def count(self) -> tf.Tensor:
         """How many of the modalities each row has: float [B]."""
         return self.batch.count
 
     @functools.cached_property
-    def joint(self):
+    def joint(self) -> Mixture:
         """q(z | X), the joint posterior: `Mixture`."""
         return self.layer.joint(self.stack(), self)
 
-    def expert(self, name):
+    def expert(self, name: str) -> Mixture:
         """q(z | x[name]): `Mixture` of one component; the standard density in rows that lack the modality."""
         return self.experts[name]
 
-    def subset(self, names=None):
+    def subset(self, names: Sequence[str] | None = None) -> Mixture:
         """The pooled experts of some modalities (default: all), of those that each row has, else the prior.
 
         Returns:
@@ -53,26 +66,26 @@ class Posterior:
         """
         return self.layer.pool(self.stack(names), self)
 
-    def largest(self):
+    def largest(self) -> Mixture:
         """The joint posterior's largest components that a row can form, from which a method translates: `Mixture`."""
         return self.layer.largest(self.stack(), self)
 
-    def mean(self):
+    def mean(self) -> tf.Tensor:
         """The mean of `subset()`, [B, D]; of the joint posterior, where experts have no product."""
         if self.layer.has_product(self.batch.names):
             return self.subset().loc[:, 0]
         return tf.einsum("bs,bsd->bd", self.joint.weights, self.joint.loc)
 
-    def select(self, names):
+    def select(self, names: Sequence[str]) -> "Posterior":
         """The posterior of the same rows, of some modalities only."""
         part = ({n: q for n, q in part.items() if n in names} for part in (self.experts, self.private))
         return self.replace(self.batch.select(names), *part)
 
-    def mask(self, flags):
+    def mask(self, flags: Mapping[str, tf.Tensor]) -> "Posterior":
         """The posterior of the same rows without the modalities whose flag, {name: bool [] or [B]}, is False."""
         return self.replace(self.batch.mask(flags), self.experts, self.private)
 
-    def take_rows(self, index):
+    def take_rows(self, index: Mapping[str, tf.Tensor]) -> "Posterior":
         """The posterior of the batch whose row i has modality m of row index[m][i]: {name: int [B]}."""
 
         def take(mixtures):
@@ -80,12 +93,12 @@ class Posterior:
 
         return self.replace(self.batch.take_rows(index), take(self.experts), take(self.private))
 
-    def replace(self, batch, experts, private):
+    def replace(self, batch: Batch, experts: Mapping[str, Mixture], private: Mapping[str, Mixture]) -> "Posterior":
         other = Posterior(self.layer, batch, experts, private, self.stream, self.step, self.training)
         other.losses = self.losses
         return other
 
-    def stack(self, names=None):
+    def stack(self, names: Sequence[str] | None = None) -> Experts:
         """`Experts` of some modalities (default: all that are given), side by side."""
         names = tuple(name for name in self.batch.names if names is None or name in names)
         loc = tf.concat([self.experts[name].loc for name in names], axis=1)

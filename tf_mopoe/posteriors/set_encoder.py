@@ -1,14 +1,18 @@
 """A joint posterior by a network on the set of what a row has, whatever that is (Hirt et al. 2024)."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from tf_mopoe.checks import check_choice, check_count
-from tf_mopoe.experts import masked
-from tf_mopoe.families import Normal, scale_of
+from tf_mopoe.experts import Experts, masked
+from tf_mopoe.families import Normal, scale_of, tfd
 from tf_mopoe.freezing import hand_down
 from tf_mopoe.mixture import Mixture
 from tf_mopoe.posteriors.joint_posterior import JointPosterior
+from tf_mopoe.posteriors.posterior import Posterior
 
 AGGREGATIONS = ("sum", "attention")
 
@@ -39,7 +43,15 @@ class SetEncoder(JointPosterior):
     is_one_gaussian = True
     experts_are_features = True
 
-    def __init__(self, aggregation="sum", units=128, num_blocks=2, num_heads=4, modalities=None, **kwargs):
+    def __init__(
+        self,
+        aggregation: str = "sum",
+        units: int = 128,
+        num_blocks: int = 2,
+        num_heads: int = 4,
+        modalities: Sequence[str] | None = None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.aggregation = check_choice("aggregation", aggregation, AGGREGATIONS)
         self.latent_dim = None
@@ -57,16 +69,16 @@ class SetEncoder(JointPosterior):
         self.bind(modalities)
         hand_down(self)
 
-    def check(self, modalities, family, latent_dim):
+    def check(self, modalities: Sequence[str], family: type, latent_dim: int | None) -> None:
         if family is not Normal:
             raise ValueError(f"A SetEncoder needs normal experts. Received: {family.name} ones")
 
-    def build_for(self, event_shapes, latent_dim):
+    def build_for(self, event_shapes: Mapping[str, Sequence[int]], latent_dim: int) -> None:
         self.latent_dim = latent_dim
         if not self.built:
             self.build()
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: Any = None) -> None:
         # The posterior starts near N(0, I), whatever the blocks make of features at first.
         near = keras.initializers.RandomNormal(stddev=0.01)
         self.head = keras.layers.Dense(2 * self.latent_dim, kernel_initializer=near, dtype="float32")
@@ -78,21 +90,26 @@ class SetEncoder(JointPosterior):
         self.head.build((None, self.units))
         self.built = True
 
-    def get_build_config(self):
+    def get_build_config(self) -> None:
         return None  # the model builds it
 
-    def __call__(self, experts, available=None, seed=None):
+    def __call__(
+        self,
+        experts: Mapping[str, tfd.Distribution],
+        available: Mapping[str, Any] | None = None,
+        seed: int | tf.Tensor | None = None,
+    ) -> tfd.Distribution:
         if not self.built:  # by no model
             self.build_for(None, next(iter(experts.values())).event_shape[-1])
         return super().__call__(experts, available, seed)
 
-    def joint(self, experts, q=None):
+    def joint(self, experts: Experts, q: Posterior | None = None) -> Mixture:
         return self.pool(experts, q)
 
-    def largest(self, experts, q=None):
+    def largest(self, experts: Experts, q: Posterior | None = None) -> Mixture:
         return self.pool(experts, q)
 
-    def pool(self, experts, q=None):
+    def pool(self, experts: Experts, q: Posterior | None = None) -> Mixture:
         loc, scale = masked(experts)
         members = tf.cast(experts.available, tf.float32)  # [B, M]
         h = tf.concat([loc, tf.math.log(scale)], axis=-1)  # [B, M, 2 D]
@@ -106,7 +123,7 @@ class SetEncoder(JointPosterior):
         weights = tf.ones([tf.shape(loc)[0], 1])
         return Mixture(weights, loc[:, None], scale[:, None], experts.family, experts.names)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         names = ("aggregation", "units", "num_blocks", "num_heads")
         return super().get_config() | {name: getattr(self, name) for name in names}
 
@@ -114,7 +131,7 @@ class SetEncoder(JointPosterior):
 class AttentionBlock(keras.layers.Layer):
     """Self-attention among the members of each row's set, then two dense layers, each added to what came in."""
 
-    def __init__(self, units, num_heads, **kwargs):
+    def __init__(self, units: int, num_heads: int, **kwargs):
         super().__init__(**{"dtype": "float32"} | kwargs)
         self.units, self.num_heads = units, num_heads
         self.norms = [keras.layers.LayerNormalization(dtype="float32") for _ in range(2)]
@@ -123,7 +140,7 @@ class AttentionBlock(keras.layers.Layer):
         self.wide = keras.layers.Dense(2 * units, activation="relu", dtype="float32")
         self.narrow = keras.layers.Dense(units, dtype="float32")
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
         for norm in self.norms:
             norm.build(input_shape)
         self.attention.build(input_shape, input_shape)
@@ -131,11 +148,11 @@ class AttentionBlock(keras.layers.Layer):
         self.narrow.build((*input_shape[:-1], 2 * self.units))
         self.built = True
 
-    def call(self, h, available):
+    def call(self, h: tf.Tensor, available: tf.Tensor) -> tf.Tensor:
         """h [B, M, F], available bool [B, M] -> [B, M, F]."""
         normed = self.norms[0](h)
         h += self.attention(normed, normed, attention_mask=available[:, None])
         return h + self.narrow(self.wide(self.norms[1](h)))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"units": self.units, "num_heads": self.num_heads}

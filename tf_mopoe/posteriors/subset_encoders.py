@@ -1,15 +1,20 @@
 """A joint posterior with a network of its own for every subset: what MoPoE's products stand in for."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
 import keras
 import tensorflow as tf
 
+from tf_mopoe.batch import Batch
 from tf_mopoe.encoders import GaussianEncoder
-from tf_mopoe.experts import masked
+from tf_mopoe.experts import Experts, masked
 from tf_mopoe.families import Normal
 from tf_mopoe.freezing import hand_down
 from tf_mopoe.mixture import Mixture
 from tf_mopoe.pooling.product import Product
 from tf_mopoe.posteriors.joint_posterior import JointPosterior
+from tf_mopoe.posteriors.posterior import Posterior
 from tf_mopoe.subsets import as_subset, component_weights, membership_matrix, subset_names
 
 MOST = 5  # modalities
@@ -37,7 +42,13 @@ class SubsetEncoders(JointPosterior):
 
     reads_inputs = True
 
-    def __init__(self, networks, latent_dim, modalities=None, **kwargs):
+    def __init__(
+        self,
+        networks: Mapping[tuple[str, ...], keras.Model],
+        latent_dim: int,
+        modalities: Sequence[str] | None = None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         if not isinstance(networks, dict):
             raise ValueError(f"`networks` must be a dict by subset, a tuple of names. Received: networks={networks!r}")
@@ -48,7 +59,7 @@ class SubsetEncoders(JointPosterior):
         self.bind(modalities)
         hand_down(self)
 
-    def check(self, modalities, family, latent_dim):
+    def check(self, modalities: Sequence[str], family: type, latent_dim: int | None) -> None:
         wanted = [subset for subset in subset_names("powerset", modalities) if len(subset) > 1]
         given = sorted(map(sorted, self.subsets_read))
         if len(modalities) > MOST or given != sorted(map(sorted, wanted)):
@@ -63,17 +74,17 @@ class SubsetEncoders(JointPosterior):
         if family is not Normal:
             raise ValueError(f"SubsetEncoders need normal experts. Received: {family.name} ones")
 
-    def build_for(self, event_shapes, latent_dim):
+    def build_for(self, event_shapes: Mapping[str, Sequence[int]], latent_dim: int) -> None:
         for subset, encoder in zip(self.subsets_read, self.encoders):
             if not encoder.built:
                 encoder.build({name: (None, *event_shapes[name]) for name in subset})
         self.pooling.build_for(self.modalities, latent_dim)
         self.build()
 
-    def available_subsets(self, names):
+    def available_subsets(self, names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
         return subset_names("powerset", names)
 
-    def joint(self, experts, q=None):
+    def joint(self, experts: Experts, q: Posterior | None = None) -> Mixture:
         subsets = self.available_subsets(experts.names)
         membership = tf.constant(membership_matrix(subsets, experts.names))
         weights, _ = component_weights(membership, experts.available)
@@ -84,10 +95,10 @@ class SubsetEncoders(JointPosterior):
         scale = tf.where(scale > 0.0, scale, 1.0)
         return Mixture(weights, loc, scale, Normal, experts.names, membership)
 
-    def largest(self, experts, q=None):
+    def largest(self, experts: Experts, q: Posterior | None = None) -> Mixture:
         return self.pool(experts, q)
 
-    def pool(self, experts, q=None):
+    def pool(self, experts: Experts, q: Posterior | None = None) -> Mixture:
         names = experts.names
         weights = tf.ones([tf.shape(experts.loc)[0], 1])
         if q is None:
@@ -106,7 +117,9 @@ class SubsetEncoders(JointPosterior):
         scale = tf.where(scale > 0.0, scale, 1.0)
         return Mixture(weights, loc[:, None], scale[:, None], Normal, names)
 
-    def read(self, subset, experts, q, batch):
+    def read(
+        self, subset: Sequence[str], experts: Experts, q: Posterior | None, batch: Batch | None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """loc and scale [B, D] of a subset, in the rows that have it in the batch; else scale 0 or those of N(0, I)."""
         if len(subset) == 1:
             return tuple(part[:, experts.names.index(subset[0])] for part in masked(experts))
@@ -121,7 +134,7 @@ class SubsetEncoders(JointPosterior):
         q.losses.append(loss)
         return parts
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         networks = [
             [list(names), keras.saving.serialize_keras_object(encoder.network)]
             for names, encoder in zip(self.subsets_read, self.encoders)
@@ -129,7 +142,7 @@ class SubsetEncoders(JointPosterior):
         return super().get_config() | {"networks": networks, "latent_dim": self.latent_dim}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         networks = {
             tuple(names): keras.saving.deserialize_keras_object(network) for names, network in config["networks"]
         }
