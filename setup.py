@@ -15,7 +15,7 @@ setup(
     license="Apache-2.0",
     # `include`, not `exclude`: only so can no test slip in.
     packages=find_packages(include=["tf_mopoe", "tf_mopoe.*", "trainers"]),
-    package_data={"tf_mopoe.datasets": ["data/*"]},
+    package_data={"tf_mopoe": ["py.typed"], "tf_mopoe.datasets": ["data/*"]},
     # The lowest versions are those that the whole suite passes with (`make test-lowest`; tests/lowest.txt is their list).
     python_requires=">=3.11",
     install_requires=[

@@ -134,6 +134,7 @@ def test_the_wheel_holds_the_data_and_no_tests(tmp_path):
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
     names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
-    assert {"tf_mopoe/datasets/data/digits.npz", "tf_mopoe/datasets/data/README.md", "trainers/train.py"} <= set(names)
+    data = {"tf_mopoe/datasets/data/digits.npz", "tf_mopoe/datasets/data/README.md", "tf_mopoe/py.typed"}
+    assert data | {"trainers/train.py"} <= set(names)
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"tf_mopoe", "trainers"}
