@@ -1,11 +1,11 @@
-"""scvi-tools on the cells of trainers/counts.py: nats of a held-out cell. It runs in an environment of its own.
+"""scvi-tools on the cells of trainers/counts.py: nats of a held-out cell. Runs in a separate environment.
 
     python -m trainers.counts --export=cells.npz --seeds=0
     python -m venv peer && peer/bin/pip install torch scvi-tools==1.4.2
     peer/bin/python -I trainers/peer_scvi.py cells.npz    # and the number of epochs; default 100
 
 Networks of the sizes of trainers/counts.py; the size factor is the row's total (`use_observed_lib_size`).
-log p(x) is its own `get_marginal_ll`, importance sampling with 1,000 draws, summed over the genes.
+log p(x) is scvi-tools' `get_marginal_ll`, importance sampling with 1,000 draws, summed over the genes.
 """
 
 import sys
