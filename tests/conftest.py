@@ -61,11 +61,11 @@ def eagerly():
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
-    """A whole run of 3 epochs of 6 steps, and its output: for reading only."""
+    """A whole run of 2 epochs of 6 steps, and its output: for reading only."""
     from running import command, finish, start
 
     out = tmp_path_factory.mktemp("run") / "whole"
-    return out, finish(start(command(out, "--epochs=3", "--batch_size=32", "--deterministic", "--missing_rate=0.2")))
+    return out, finish(start(command(out, "--epochs=2", "--batch_size=32", "--deterministic", "--missing_rate=0.2")))
 
 
 @pytest.fixture(scope="session")

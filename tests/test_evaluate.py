@@ -78,7 +78,7 @@ def test_a_record_holds_the_model_and_what_it_makes(evaluated):
                 np.testing.assert_allclose(example[f"{name}_to_{other}"], made, atol=1e-5)
     card = (record / "README.md").read_text()
     assert (run / "evaluation" / "table.md").read_text().strip() in card
-    assert "--dataset=digits --method=mopoe --latent_dim=4 --epochs=3 --batch_size=32 --missing_rate=0.2 " in card
+    assert "--dataset=digits --method=mopoe --latent_dim=4 --epochs=2 --batch_size=32 --missing_rate=0.2 " in card
     assert "--missing_rate=0.2 --train_rows=192 --deterministic=True --out=" in card
     assert "trainers.export --run=saved_models/tiny --edge=saved_models/tiny/edge --quantization=int8\n" in card
     told = "".join(path.read_text() for path in record.glob("*.*") if path.suffix in (".md", ".json"))
@@ -134,7 +134,7 @@ def test_comparison_tells_what_the_record_holds(evaluated):
     pairs = {(tuple(entry["given"]), entry["target"]): entry["value"] for entry in metrics["conditional_coherence"]}
     assert rows["coherence, image + word to speech"] == f"{pairs[('image', 'word'), 'speech']:.3f}"
     assert rows["conditional coherence, 1 given"] == f"{np.mean([v for (g, _), v in pairs.items() if len(g) == 1]):.3f}"
-    assert rows["steps"] == 18
+    assert rows["steps"] == 12
     assert set(report.side_by_side(metrics, each=False)) < set(rows)
 
 

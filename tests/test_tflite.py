@@ -65,27 +65,18 @@ def rows_of(model, count=16, seed=0):
     return {name: rng.random((count, *shape), np.float32) for name, shape in model.event_shapes.items()}
 
 
-@pytest.fixture(scope="module")
-def every_network(tmp_path_factory):
-    """{numbers: model}, their rows, the folder of the files, and (loc, scale) as a device gives them."""
-    folder = tmp_path_factory.mktemp("edge")
+def written(folder, names, quantizations):
+    """A model with these encoders, its rows, and (loc, scale) as a device gives them, {"quantization/name": ...}."""
     keras.utils.set_random_seed(0)
-    whole, few = model_of(NETWORKS), model_of({name: NETWORKS[name] for name in FEW})
-    models = {None: whole, "int8": whole, "float16": few, "dynamic": few}
-    rows, given = rows_of(whole), {}
-    for quantization in QUANTIZATIONS:
-        model = models[quantization]
-        some = {name: rows[name] for name in model.modalities}
-        export.tflite_encoders(model, folder / str(quantization), quantization, some)
-        given |= {f"{quantization}/{name}": x for name, x in some.items()}
-    return models, rows, folder, on_device.encode(folder, given)
+    model = model_of({name: NETWORKS[name] for name in names})
+    rows = rows_of(model)
+    for quantization in quantizations:
+        export.tflite_encoders(model, folder / str(quantization), quantization, rows)
+    return model, rows, on_device.encode(folder, {f"{q}/{n}": x for q in quantizations for n, x in rows.items()})
 
 
-@pytest.mark.parametrize("quantization", QUANTIZATIONS)
-def test_every_network_of_the_project_without_tensorflow(every_network, quantization):
-    """Of float16 and of 8-bit weights a few, for time's sake."""
-    models, rows, _, made = every_network
-    for name, encoder in models[quantization].encoders.items():
+def check(model, rows, made, quantization):
+    for name, encoder in model.encoders.items():
         expert = encoder(rows[name])
         for given, truth in zip(made[f"{quantization}/{name}"], (expert.loc.numpy(), expert.stddev().numpy())):
             error = np.abs(given - truth)
@@ -93,17 +84,35 @@ def test_every_network_of_the_project_without_tensorflow(every_network, quantiza
             assert max(error.max(), share) < BOUNDS[quantization], (name, error.max(), share)
 
 
-def test_the_files_hold_the_weights_and_no_more(every_network):
-    models, _, folder, _ = every_network
+@pytest.fixture(scope="module")
+def few(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("edge")
+    return folder, *written(folder, FEW, QUANTIZATIONS)
+
+
+@pytest.mark.parametrize("quantization", QUANTIZATIONS)
+def test_networks_without_tensorflow(few, quantization):
+    check(*few[1:], quantization)
+
+
+@pytest.mark.slow
+def test_every_network_of_the_project_without_tensorflow(tmp_path):
+    model, rows, made = written(tmp_path, NETWORKS, QUANTIZATIONS)
+    for quantization in QUANTIZATIONS:
+        check(model, rows, made, quantization)
+
+
+def test_the_files_hold_the_weights_and_no_more(few):
+    folder, model, *_ = few
     for quantization, bytes_each in ((None, 4), ("float16", 2), ("dynamic", 1), ("int8", 1)):
         for name in ("speech", "svhn"):
             size = (folder / str(quantization) / f"{name}.tflite").stat().st_size
-            weights = bytes_each * models[quantization].encoders[name].count_params()
+            weights = bytes_each * model.encoders[name].count_params()
             assert weights <= size < 1.1 * weights + 15000  # scales for each channel, and what to do
 
 
-def test_the_json_says_what_goes_in_and_comes_out(every_network):
-    _, rows, folder, _ = every_network
+def test_the_json_says_what_goes_in_and_comes_out(few):
+    folder, _, rows, _ = few
     assert json.loads((folder / "int8" / "svhn.json").read_text()) == {
         "modality": "svhn",
         "signature": "encode",
@@ -117,7 +126,7 @@ def test_the_json_says_what_goes_in_and_comes_out(every_network):
         "latent_dim": 4,
         "density": "normal",
         "quantization": "int8",
-        "fusion": {"modalities": list(NETWORKS), "pooling": "product", "prior_expert": "none"},
+        "fusion": {"modalities": list(FEW), "pooling": "product", "prior_expert": "none"},
         "tf_mopoe": mopoe.__version__,
     }
 

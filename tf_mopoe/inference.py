@@ -24,6 +24,7 @@ class Inference:
     A dict's arrays may be of NumPy (any number type, masked), pandas, SciPy or TensorFlow (dense or sparse).
     """
 
+    @tf.autograph.experimental.do_not_convert
     def by_batches(
         self, inputs: Inputs, stream: Stream | RowStream, function: Callable[..., Any], axis: int = 0
     ) -> Any:
@@ -152,6 +153,7 @@ class Inference:
             )
         return self.generate_rows(num_samples, stream, z, private_temperature)
 
+    @tf.autograph.experimental.do_not_convert
     def generate_rows(
         self,
         rows: int | tf.Tensor,

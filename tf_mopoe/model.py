@@ -253,6 +253,7 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
 
     # ---- training
 
+    @tf.autograph.experimental.do_not_convert
     def terms_and_posterior(
         self, inputs: Mapping[str, Any], stream: int | Stream | RowStream | None, training: bool = False
     ) -> tuple[LossTerms, Posterior]:

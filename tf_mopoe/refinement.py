@@ -33,7 +33,7 @@ def refined(q, p, steps, stream):
         scale = tf.exp(tf.convert_to_tensor(log_scale))
         return Mixture(start.weights, tf.convert_to_tensor(loc)[:, None], scale[:, None], start.family, start.names)
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(number):
         own = stream.child(number)
         with tf.GradientTape() as tape:

@@ -104,4 +104,4 @@ class Saved:
         """What `tf.saved_model.save(model, path)` writes as "serving_default": what `predict` gives, of rows and flags."""
         specs = {n: tf.TensorSpec([None, *spec.shape], spec.dtype, n) for n, spec in self.specs.items()}
         flags = {reading.FLAG + name: tf.TensorSpec([None], tf.bool, reading.FLAG + name) for name in specs}
-        return tf.function(lambda rows: self(rows), input_signature=[specs | flags])
+        return tf.function(lambda rows: self(rows), input_signature=[specs | flags], autograph=False)

@@ -31,6 +31,8 @@ class BoundModel(keras.Model):
         adapt_once(x), which takes from the data what is to be taken
 
     and calls `make_training_state` in its constructor.
+
+    No step needs AutoGraph, which takes seconds to read all that one calls in a user's `tf.function`.
     """
 
     # ---- what may be assigned after the model was made, during the training too
@@ -125,6 +127,7 @@ class BoundModel(keras.Model):
         """
         return self.terms_and_posterior(inputs, stream, training)[0]
 
+    @tf.autograph.experimental.do_not_convert
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         inputs = unpack(data)
         if not self.adapted:
@@ -149,6 +152,7 @@ class BoundModel(keras.Model):
         self.step.assign_add(1)
         return self.update_metrics(q.available, self.metric_values(terms))
 
+    @tf.autograph.experimental.do_not_convert
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         inputs = unpack(data)
         # The rows seen so far number the batch: every batch has other draws, every evaluation the same.

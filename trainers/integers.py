@@ -5,13 +5,17 @@
 
 bits: 784-512-20 networks on the 60,000 bytes of the training split; log p(x) of the 10,000 of the test split by importance
 sampling (64 draws), in bits per dimension. Normal and Laplace are densities of the same numbers: how they compare with
-probabilities depends on the unit, so that they stand beside and not against.
+probabilities depends on the unit, so that they stand beside and not against. Beside them also what the compressors of
+Python need for the test split as one file.
 tokens: three training steps of 256 pictures and texts of 64 tokens, by an embedding and a GRU, vocabulary 20,000; the peak
 of resident memory before and after.
 """
 
+import bz2
+import lzma
 import resource
 import time
+import zlib
 
 import keras
 import numpy as np
@@ -34,6 +38,7 @@ PIXELS = {
     "Laplace(learned), a density": lambda: L.Laplace("learned", standardize=True),
 }
 SHAPE, LATENT_DIM, UNITS = (28, 28, 1), 20, (512,)
+COMPRESSORS = {"gzip": zlib.compress, "bzip2": bz2.compress, "xz": lzma.compress}
 ROWS, LENGTH, VOCABULARY = 256, 64, 20_000
 
 
@@ -50,6 +55,8 @@ def picture_model(likelihood, seed):
 def bits():
     train, test = (mnist(FLAGS.data_dir, split)[0][..., None] for split in ("train", "test"))
     print("| likelihood | seed | bits per dimension, test | training, s |\n|---|---|---|---|")
+    for name, compress in COMPRESSORS.items():
+        print(f"| {name} | | {8 * len(compress(test.tobytes())) / test.size:.3f} | |")
     for seed in map(int, FLAGS.seeds):
         for name, make in PIXELS.items():
             model = picture_model(make(), seed)

@@ -29,7 +29,7 @@ flags.DEFINE_integer("top", 15, "How many kinds to print.", lower_bound=1)
 def main(_):
     make = workloads.floor if FLAGS.floor else workloads.model
     model = make(FLAGS.workload, workloads.MODALITIES[FLAGS.workload] or FLAGS.modalities)
-    step = tf.function(model.train_step)
+    step = tf.function(model.train_step, autograph=False)
     rows = workloads.rows(model, FLAGS.batch_size)
 
     def seconds(steps):

@@ -50,7 +50,7 @@ def timed(function, model):
 def compiled(function, model):
     """`function` of a dict of inputs as a graph for any number of rows, as one would export it."""
     signature = {n: tf.TensorSpec((None, *shape), tf.float32, name=n) for n, shape in model.event_shapes.items()}
-    return timed(tf.function(function, input_signature=[signature]), model)
+    return timed(tf.function(function, input_signature=[signature], autograph=False), model)
 
 
 def bare_step(model):
