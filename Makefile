@@ -9,7 +9,7 @@ PYTEST = $(VENV)/bin/python -m pytest -n $(WORKERS) --maxprocesses=8 --dist=load
 .PHONY: demo test test-lowest test-newest test-nightly slow lint clean
 
 demo: $(VENV)/.installed
-	$(VENV)/bin/python -m trainers.train --dataset=digits --method=mopoe_plus --out=$(RUN) --resume
+	$(VENV)/bin/python -m trainers.train --dataset=digits --method=mopoe_plus_infonce --out=$(RUN) --resume
 	$(VENV)/bin/python -m trainers.evaluate --run=$(RUN)
 
 test: $(VENV)/.installed-test

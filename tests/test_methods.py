@@ -62,8 +62,8 @@ PARTS = {"joint_posterior": lambda: "mopoe", "objective": mopoe.objectives.ELBO}
 PARTS |= {"private_source": lambda: "own", "prior": mopoe.priors.Standard, "private_prior": mopoe.priors.Standard}
 
 
-def tiny_model(preset, private_dim=None, **kwargs):
-    """A model of two tables with the encoders of the preset's class."""
+def tiny_parts(preset, private_dim=None):
+    """Encoders, of the preset's class, and decoders of two tables."""
     private_dim = 2 * preset.needs_private if private_dim is None else private_dim
     keras.utils.set_random_seed(0)
     networks = mopoe.networks
@@ -72,7 +72,11 @@ def tiny_model(preset, private_dim=None, **kwargs):
         name: mopoe.Decoder(networks.mlp_decoder(2, 3 + private_dim, (4,)), mopoe.likelihoods.Normal())
         for name in encoders
     }
-    return mopoe.MultimodalVAE(encoders, decoders, seed=0, **kwargs)
+    return encoders, decoders
+
+
+def tiny_model(preset, private_dim=None, **kwargs):
+    return mopoe.MultimodalVAE(*tiny_parts(preset, private_dim), seed=0, **kwargs)
 
 
 @pytest.mark.usefixtures("eagerly")  # a traced step of each objective is in test_objectives.py and test_family.py
@@ -97,14 +101,14 @@ def test_a_preset_trains(name, tmp_path):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_refuses_what_it_sets_itself(name):
-    preset = PRESETS[name]
-    parts = preset().arguments(tiny_model(preset, method=name).encoders)
+    encoders, decoders = tiny_parts(PRESETS[name])  # shared by all models here
+    parts = PRESETS[name]().arguments(encoders)
     assert {"joint_posterior", "objective"} <= set(parts) <= set(PARTS)
     for argument in parts:
         with pytest.raises(ValueError, match=rf"`method` sets \['{argument}'\], which must not be given besides"):
-            tiny_model(preset, method=name, **{argument: PARTS[argument]()})
+            mopoe.MultimodalVAE(encoders, decoders, method=name, **{argument: PARTS[argument]()})
     for argument in set(PARTS) - set(parts):
-        tiny_model(preset, method=name, **{argument: PARTS[argument]()})
+        mopoe.MultimodalVAE(encoders, decoders, method=name, **{argument: PARTS[argument]()})
 
 
 @pytest.mark.parametrize("name", [name for name, preset in PRESETS.items() if preset.needs_private])

@@ -6,6 +6,8 @@ import pytest
 import small
 import tensorflow as tf
 
+import tf_mopoe as mopoe
+
 SEED = tf.constant([1, 2])
 METHODS = ["mopoe", "mvae", "mmvae"]
 
@@ -51,8 +53,9 @@ def test_what_a_missing_row_holds_changes_nothing(method):
 
 
 def test_a_row_with_nothing_adds_no_loss_and_no_gradient():
-    for method in METHODS:
-        model = small.model(joint_posterior=method)
+    """Under a learned prior too, from which its posterior, N(0, I), differs."""
+    for settings in (*({"joint_posterior": method} for method in METHODS), {"prior": mopoe.priors.Mixture(3)}):
+        model = small.model(**settings)
         nothing = small.rows(4) | {f"has_{name}": np.zeros(4, bool) for name in small.SHAPES}
         terms, gradients = loss_and_gradients(model, nothing)
         np.testing.assert_array_equal(terms.loss, np.zeros(4))

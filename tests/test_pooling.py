@@ -123,6 +123,7 @@ def test_a_lone_expert_is_itself_and_order_and_absent_experts_do_not_matter(name
         np.testing.assert_allclose(mixture.scale[:, 0], kept[1], rtol=1e-5)
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("name", POOLINGS)
 def test_a_model_with_it_learns_and_comes_back_from_a_file(name, tmp_path):
     layer = mopoe.MixtureOfProducts("powerset", pooling=POOLINGS[name]())

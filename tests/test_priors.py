@@ -154,6 +154,7 @@ CASES = {
 }
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("case", CASES)
 def test_a_model_with_it_learns_is_used_and_comes_back_from_a_file(case, tmp_path):
     net, inputs = model(**CASES[case]()), small.with_missing(small.rows(24))

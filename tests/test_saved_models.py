@@ -30,7 +30,7 @@ PAGE = [
     *(f"joint coherence, {source}" for source in ("prior", "latent mixture")),
     *(f"linear accuracy, 500 rows, {count} given" for count in (1, 3)),
 ]
-NEW = ("digits_plus",)  # records since the draws are what they are
+NEW = ("digits_plus_infonce",)  # records since the draws are what they are
 
 
 @pytest.fixture(autouse=True)

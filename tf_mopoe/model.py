@@ -261,7 +261,8 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
         stream = as_stream(stream)
         q = self.encode(inputs, training=training, seed=stream)
         p = self.generative.given(q.batch, training)
-        terms = self.objective(q, p, stream)
+        # A row that has nothing has no loss, whatever the prior and the objective make of its posterior, N(0, I).
+        terms = tf.nest.map_structure(lambda x: tf.where(q.count > 0.0, x, 0.0), self.objective(q, p, stream))
         losses = [*q.losses, *p.losses, weight_losses(self)]
         return terms._replace(loss=terms.loss + tf.add_n(losses)), q
 
