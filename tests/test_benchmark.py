@@ -9,7 +9,7 @@ from absl import app
 from running import ROOT, main
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
-from trainers import operations, ratios, rounds, workloads
+from trainers import interleave, op_profile, statistics, workloads
 
 pytestmark = pytest.mark.integration
 
@@ -43,8 +43,8 @@ def test_rows_fit_the_likelihoods():
 
 
 def test_a_worker_answers_with_the_seconds_of_each_step():
-    command = [sys.executable, "-m", "trainers.works", "--modalities=2", "--mode=translate", "--batch_size=4"]
-    with rounds.Worker(command, {"PYTHONPATH": str(ROOT)}) as worker:
+    command = [sys.executable, "-m", "trainers.cases", "--modalities=2", "--mode=translate", "--batch_size=4"]
+    with interleave.Worker(command, {"PYTHONPATH": str(ROOT)}) as worker:
         assert worker.works == ["translate", "encoder + decoder", "encoder + draw + decoder"]
         assert worker.parameters == 2 * 4_240
         for name in worker.works:
@@ -58,15 +58,15 @@ def script(lines):
 
 def test_a_worker_that_runs_out_of_memory_fails_alone():
     lines = 'print(\'{"works": ["big"], "parameters": 1}\', flush=True); input(); print(\'{"failed": "memory"}\')'
-    with rounds.Worker(script(lines)) as big:
-        times = rounds.alternate({"small": lambda steps: [0.5] * steps, "big": big.work("big")}, 2, seconds=1.5)
+    with interleave.Worker(script(lines)) as big:
+        times = interleave.alternate({"small": lambda steps: [0.5] * steps, "big": big.work("big")}, 2, seconds=1.5)
     assert times == {"small": [[0.5] * 3] * 2, "big": None}
     case = {"workload": "mlp", "mode": "train", "works": [work("train", [1.0]), work("MultiVae") | {"seconds": None}]}
-    assert "| mlp | train | 10.0 | MultiVae | fails | 100 |  |" in ratios.tables([case])
+    assert "| mlp | train | 10.0 | MultiVae | fails | 100 |  |" in statistics.tables([case])
 
 
 def test_a_worker_that_is_wrong_is_an_error():
-    with pytest.raises(RuntimeError, match=r"ended with code 1[\s\S]*NameError"), rounds.Worker(script("wrong")):
+    with pytest.raises(RuntimeError, match=r"ended with code 1[\s\S]*NameError"), interleave.Worker(script("wrong")):
         pass
 
 
@@ -80,7 +80,7 @@ def test_works_take_turns():
 
         return take
 
-    times = rounds.alternate({"a": named("a", 1.0), "b": named("b", 4.0)}, rounds=2, seconds=4.0)
+    times = interleave.alternate({"a": named("a", 1.0), "b": named("b", 4.0)}, rounds=2, seconds=4.0)
     assert turns[4:] == [("a", 4), ("b", 1)] * 2  # after what compiles
     assert times == {"a": [[1.0] * 4] * 2, "b": [[4.0]] * 2}
 
@@ -88,12 +88,12 @@ def test_works_take_turns():
 def test_ratios_are_those_of_the_rounds_medians_by_row():
     ours = work("train", [1.0, 2.0, 9.0], [2.0, 2.0, 3.0], [2.0])
     other = work("floor", [1.0], [4.0], [2.5])
-    assert ratios.ratio(ours, other) == (2.0 / 2.5, 2.0 / 4.0, 2.0 / 1.0)
+    assert statistics.ratio(ours, other) == (2.0 / 2.5, 2.0 / 4.0, 2.0 / 1.0)
     half = work("MultiVae", [2.0], [2.0], [2.0], batch_size=5)
-    assert ratios.ratio(half, ours) == (2.0, 2.0, 2.0)
+    assert statistics.ratio(half, ours) == (2.0, 2.0, 2.0)
     case = {"workload": "mlp, M = 2", "mode": "train", "works": [ours, other, half]}
     first = "| mlp, M = 2 | train | 2,000 (1,000 to 9,000) | 5.00 |"
-    lines = ratios.tables([case])
+    lines = statistics.tables([case])
     assert f"{first} 100 | 1 |" in lines
     assert f"{first} floor | 2,500 (1,000 to 4,000) | 0.800 (0.500 to 2.00) |" in lines
     assert "| mlp, M = 2 | train | 5.00 | MultiVae, batch 5 | 2.50 | 100 | 2.00 (2.00 to 2.00) |" in lines
@@ -139,7 +139,7 @@ def test_a_profile_adds_up_operations_by_their_kind():
         plane.event_metadata[number].name = name
         plane.lines.add().events.add(metadata_id=number, duration_ps=10**12)
     space.planes.add(name="/host:metadata").lines.add()
-    assert operations.by_kind(space) == {"MatMul": (2.0, 2), "_MklMul": (1.0, 1)}
+    assert op_profile.by_kind(space) == {"MatMul": (2.0, 2), "_MklMul": (1.0, 1)}
 
 
 def test_the_profile_names_operations():

@@ -93,7 +93,7 @@ def test_classifiers_run_in_inference_mode():
     inputs = keras.Input((4,))
     dropping = keras.Model(inputs, keras.layers.Dropout(0.99)(inputs))
     x = np.eye(4, dtype=np.float32)[np.arange(50) % 4]
-    np.testing.assert_array_equal(evaluation.read_label(dropping, x, batch_size=7), np.arange(50) % 4)
+    np.testing.assert_array_equal(evaluation.predict_labels(dropping, x, batch_size=7), np.arange(50) % 4)
 
 
 def test_a_classifier_learns_stripes():
@@ -105,15 +105,15 @@ def test_a_classifier_learns_stripes():
     classifier = evaluation.train_classifier(
         x[:300], labels[:300], epochs=20
     )  # with 4, 12 steps, half of the seeds learn it
-    assert np.mean(evaluation.read_label(classifier, x[300:]) == labels[300:]) > 0.95
+    assert np.mean(evaluation.predict_labels(classifier, x[300:]) == labels[300:]) > 0.95
 
 
 def test_pictures_are_drawn(tmp_path):
     pytest.importorskip("matplotlib", reason="pictures need matplotlib")
     model = small.model()
-    drawers = {"word": plots.word(lambda x: ["text"])}
-    plots.translations(model, small.rows(4), tmp_path / "translations.png", drawers)
-    plots.prior_samples(model, tmp_path / "prior.png", drawers, num_samples=4)
+    plotters = {"word": plots.word(lambda x: ["text"])}
+    plots.translations(model, small.rows(4), tmp_path / "translations.png", plotters)
+    plots.prior_samples(model, tmp_path / "prior.png", plotters, num_samples=4)
     import matplotlib.image
 
     for name in ("translations.png", "prior.png"):

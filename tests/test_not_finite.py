@@ -154,7 +154,7 @@ def test_the_trainers_loop_ends_before_it_calls_back_with_such_a_model():
         ValueError, match=r"`m1` in a row that is present is not finite, first at training step [5-8]\b"
     ):
         loop.train(model, tf.distribute.get_strategy(), load, epochs=3, batch_size=8, seed=0,
-                   at=lambda step, epoch, values, done: called.append(step))  # fmt: skip
+                   on_progress=lambda step, epoch, values, done: called.append(step))  # fmt: skip
     assert called == [4] and all_finite(model)
 
 

@@ -10,14 +10,21 @@ ROWS, BATCH = 40, 4  # ten steps an epoch
 
 
 def train(model, load=lambda epoch: small.rows(ROWS, seed=epoch), **kwargs):
-    """{step: values} of the calls of `at`."""
+    """{step: values} of the calls of `on_progress`."""
     values = {}
 
-    def at(step, epoch, metrics, done):
+    def on_progress(step, epoch, metrics, done):
         values[step] = metrics
 
     strategy = tf.distribute.get_strategy()
-    loop.train(model, strategy, load, batch_size=BATCH, seed=0, **{"epochs": 2, "every": 7, "at": at} | kwargs)
+    loop.train(
+        model,
+        strategy,
+        load,
+        batch_size=BATCH,
+        seed=0,
+        **{"epochs": 2, "callback_every": 7, "on_progress": on_progress} | kwargs,
+    )
     return values
 
 
@@ -29,7 +36,7 @@ def compiled():
 
 def test_a_resumed_epochs_metrics_are_the_means_of_the_whole_epoch(tmp_path):
     model = compiled()
-    whole = train(model, at=lambda step, *_: step == 14 and checkpoints.save(model, tmp_path, step))
+    whole = train(model, on_progress=lambda step, *_: step == 14 and checkpoints.save(model, tmp_path, step))
     assert whole == {}
     end = {metric.name: float(metric.result()) for metric in model.metrics}
     resumed = train(checkpoints.load(tmp_path, 14), first_step=14)
@@ -49,7 +56,7 @@ def test_resuming_loads_no_earlier_epochs_data():
         loaded.append(epoch)
         return small.rows(ROWS)
 
-    train(compiled(), load, epochs=8, first_step=65, every=0)
+    train(compiled(), load, epochs=8, first_step=65, callback_every=0)
     assert sorted(set(loaded) - {0}) == [6, 7] and len(loaded) <= 3  # the first epoch's tells their number of rows
 
 

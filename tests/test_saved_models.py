@@ -130,7 +130,7 @@ def test_it_scores_what_its_card_says(record, real_data):
     assert metrics["rows"] <= len(labels)
     inputs, labels = rows.take(metrics["rows"])[:], labels[: metrics["rows"]]
     coherence = evaluation.conditional_coherence(
-        model, inputs, labels, classifiers | experiment.readers, sizes=[1], seed=metrics["seed"]
+        model, inputs, labels, classifiers | experiment.label_functions, sizes=[1], seed=metrics["seed"]
     )
     told = {(tuple(row["given"]), row["target"]): row["value"] for row in metrics["conditional_coherence"]}
     assert len(coherence) == len(model.modalities) * (len(model.modalities) - 1)

@@ -44,8 +44,8 @@ with strategy.scope():
     model = small.compiled(objective=deterministic)
     model.optimizer.build(model.trainable_variables)
 inputs, losses = small.with_missing(small.rows(80)), []
-loop.train(model, strategy, lambda epoch: inputs, epochs=4, batch_size=16, seed=0, steps_per_call=1, every=1,
-           at=lambda step, epoch, values, done: losses.append(values["loss"]))
+loop.train(model, strategy, lambda epoch: inputs, epochs=4, batch_size=16, seed=0, steps_per_call=1, callback_every=1,
+           on_progress=lambda step, epoch, values, done: losses.append(values["loss"]))
 if replicas > 1:  # Keras' own fit under the same strategy
     model.fit(inputs, batch_size=16, epochs=1, verbose=0)
     assert model.optimizer.iterations.numpy() == 25
@@ -74,7 +74,7 @@ with strategy.scope():
     model.optimizer.build(model.trainable_variables)
 losses = []
 loop.train(model, strategy, lambda epoch: small.rows(64), epochs=5, batch_size=16, seed=0,
-           at=lambda step, epoch, values, done: losses.append(values["loss"]))
+           on_progress=lambda step, epoch, values, done: losses.append(values["loss"]))
 weights = hashlib.sha256(b"".join(w.tobytes() for w in model.get_weights())).hexdigest()
 print(json.dumps([weights, losses, loop.is_chief(strategy)]))
 """

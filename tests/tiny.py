@@ -16,9 +16,9 @@ class Tiny:
     defaults = experiments.DEFAULTS | {"latent_dim": 4, "epochs": 2, "batch_size": 50}
     private_dim = 2
     data = "made here"
-    makes = "small arrays"
-    drawers, other_readers = {}, {}
-    readers = {"sensor": lambda x: np.asarray(x)[:, :4].argmax(axis=-1)}
+    description = "small arrays"
+    plotters, other_label_functions = {}, {}
+    label_functions = {"sensor": lambda x: np.asarray(x)[:, :4].argmax(axis=-1)}
     rows = {"train": 500, "test": 200}
 
     def load(self, split, seed=0, epoch=0):

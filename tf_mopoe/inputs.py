@@ -112,7 +112,7 @@ def read_arrays(inputs, specs, argument="inputs"):
     return arrays
 
 
-def check_some(inputs):
+def check_not_empty(inputs):
     """Raise a ValueError for inputs without any row."""
     shapes = {key: static_shape(value) for key, value in inputs.items()}
     if any(shape[:1] == (0,) for shape in shapes.values()):
@@ -192,7 +192,7 @@ def batches(inputs, specs, batch_size):
     """
     if isinstance(inputs, dict):
         arrays = read_arrays(inputs, specs)
-        check_some(arrays)
+        check_not_empty(arrays)
         rows = [slice(start, start + batch_size) for start in range(0, len(next(iter(arrays.values()))), batch_size)]
         parts = ({key: value[part] for key, value in arrays.items()} for part in rows)
         yield from parts if len(rows) > 1 else [dense(arrays)]

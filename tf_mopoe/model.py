@@ -296,7 +296,7 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
         arrays = reading.read_arrays(x, self.specs)
         if any(map(reading.is_symbolic, arrays.values())):
             return arrays
-        reading.check_some(arrays)
+        reading.check_not_empty(arrays)
         supports = {name: decoder.likelihood.check for name, decoder in self.decoders.items()}
         reading.check_values(arrays, self.specs, every_row, None if every_row else supports)
         return Rows.of(arrays)

@@ -38,7 +38,7 @@ def translations(
     model: MultimodalVAE,
     inputs: Mapping[str, Any],
     path: os.PathLike | str,
-    drawers: Mapping[str, Callable[[Any, np.ndarray], None]] | None = None,
+    plotters: Mapping[str, Callable[[Any, np.ndarray], None]] | None = None,
     seed: int = 0,
 ) -> None:
     """A panel for each modality that is given: its rows on top, what the model makes of them below.
@@ -47,7 +47,7 @@ def translations(
         model: `MultimodalVAE`.
         inputs: {name: [N, E]}, a column for each row (about 10).
         path: the .png file to write.
-        drawers: {name: function (axes, x)}; default: pictures for [H, W, C], bars for the rest.
+        plotters: {name: function (axes, x)}; default: pictures for [H, W, C], bars for the rest.
         seed: of the draws.
     """
     panels = []
@@ -56,26 +56,26 @@ def translations(
         rows = [(f"given {given}", given, np.asarray(inputs[given]))]
         rows += [(name, name, np.asarray(made[name])) for name in model.modalities if name != given]
         panels.append(rows)
-    draw_rows(panels, path, drawers or {}, f"Given one modality, every other (seed {seed})")
+    draw_rows(panels, path, plotters or {}, f"Given one modality, every other (seed {seed})")
 
 
 def prior_samples(
     model: MultimodalVAE,
     path: os.PathLike | str,
-    drawers: Mapping[str, Callable[[Any, np.ndarray], None]] | None = None,
+    plotters: Mapping[str, Callable[[Any, np.ndarray], None]] | None = None,
     num_samples: int = 10,
     seed: int = 0,
 ) -> None:
     """Rows made from the prior, a column each. Arguments as of `translations`."""
     made = model.generate(num_samples, seed=seed)
     panel = [(name, name, np.asarray(made[name])) for name in model.modalities]
-    draw_rows([panel], path, drawers or {}, f"From the prior (seed {seed})")
+    draw_rows([panel], path, plotters or {}, f"From the prior (seed {seed})")
 
 
 def draw_rows(
     panels: Sequence[Sequence[tuple[str, str, np.ndarray]]],
     path: os.PathLike | str,
-    drawers: Mapping[str, Callable[[Any, np.ndarray], None]],
+    plotters: Mapping[str, Callable[[Any, np.ndarray], None]],
     title: str,
 ) -> None:
     """Panels of rows (text, modality, [N, E]), one under the other, with some space between panels."""
@@ -92,7 +92,7 @@ def draw_rows(
         if line is None:
             continue
         text, name, x = line
-        draw = drawers.get(name, picture if x.ndim == 4 and x.shape[-1] in (1, 3) else numbers)
+        draw = plotters.get(name, picture if x.ndim == 4 and x.shape[-1] in (1, 3) else numbers)
         for axes, value in zip(row, x):
             draw(axes, value)
         bold = "bold" if text.startswith("given") else "normal"

@@ -29,8 +29,8 @@ import sys
 
 from absl import app, flags
 
-from trainers import commands, ratios
-from trainers.rounds import Worker, alternate
+from trainers import commands, statistics
+from trainers.interleave import Worker, alternate
 from trainers.run_folder import commit, device, write_json
 from trainers.workloads import MODALITIES
 
@@ -73,7 +73,7 @@ def main(_):
             cases += [case(workload, modalities, mode) for mode in modes]
     facts = {"commit": commit(), "device": device(), "load_before": load}
     print(f"Commit {facts['commit']}, {facts['device']}, load {load:.1f} before; {FLAGS.rounds} rounds.\n")
-    print("\n".join(ratios.tables(cases)))
+    print("\n".join(statistics.tables(cases)))
     if FLAGS.out:
         names = [flag.name for flag in FLAGS.get_key_flags_for_module(sys.modules[__name__])]
         facts["flags"] = {name: FLAGS[name].value for name in names}
@@ -116,7 +116,7 @@ def has_peer(python):
 
 
 def case(workload, modalities, mode):
-    """One mode of one workload, with the peer if it has it: see `trainers.ratios`."""
+    """One mode of one workload, with the peer if it has it: see `trainers.statistics`."""
     title = workload if MODALITIES[workload] else f"{workload}, M = {modalities}"
     print(f"{title}: {mode}", file=sys.stderr)
     common = [f"--workload={workload}", f"--modalities={modalities}", f"--mode={mode}"]
@@ -125,7 +125,7 @@ def case(workload, modalities, mode):
         workers = dict.fromkeys(own.works, (own, FLAGS.batch_size))
         if FLAGS.peer and mode in WITH_PEER:
             rows = FLAGS.peer_batch_size or FLAGS.batch_size
-            for name, environment in ((ratios.PEER, {}), (f"{ratios.PEER}, tuned", KEEPS_MEMORY)):
+            for name, environment in ((statistics.PEER, {}), (f"{statistics.PEER}, tuned", KEEPS_MEMORY)):
                 workers[name] = stack.enter_context(Worker(peer_command(common, rows), environment)), rows
         works = {name: worker.work(name) for name, (worker, _) in workers.items()}
         times = alternate(works, FLAGS.rounds, FLAGS.seconds)
@@ -140,7 +140,7 @@ def case(workload, modalities, mode):
 def own_command(common):
     shared = ("batch_size", "precision", "steps_per_call", "data_dir", "backgrounds")
     given = [f"--{name}={FLAGS[name].value}" for name in shared if FLAGS[name].value is not None]
-    return [sys.executable, "-m", "trainers.works", *common, *given]
+    return [sys.executable, "-m", "trainers.cases", *common, *given]
 
 
 def peer_command(common, rows):

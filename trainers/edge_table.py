@@ -50,10 +50,10 @@ def main(_):
                 times = [1e3 * seconds(file, name, splits[1][0][name][:rows]) for rows in (1, 32)]
                 cells = [f"{file.stat().st_size / 1e3:.0f}", *(f"{milliseconds:.3f}" for milliseconds in times)]
                 costs.append([name, title, *cells])
-            harms.append([title, *harm(model, files, splits, classifiers | experiment.readers)])
+            harms.append([title, *harm(model, files, splits, classifiers | experiment.label_functions)])
     lines = ["", *report.header("encoder", ["numbers", "size, kB", "1 row, ms", "32 rows, ms"])]
     lines += [report.line(name, cells) for name, *cells in costs]
-    pairs = [f"{given} to {target}" for given, target in single_pairs(model, classifiers | experiment.readers)]
+    pairs = [f"{given} to {target}" for given, target in single_pairs(model, classifiers | experiment.label_functions)]
     lines += ["", *report.header("numbers", [*(f"linear accuracy, {name}" for name in model.modalities), *pairs])]
     lines += [report.line(title, cells) for title, *cells in harms]
     print("\n".join(lines))
@@ -101,7 +101,7 @@ def seconds(file, name, x):
     return float(np.median(times[5:]))  # the first ones set the shapes
 
 
-def harm(model, files, splits, readers):
+def harm(model, files, splits, label_functions):
     """Linear accuracy of each modality's latent, and coherence of each pair, with the encoders on a device."""
     (train, train_labels), (test, labels) = splits
     own = dict(model.encoders)
@@ -110,16 +110,18 @@ def harm(model, files, splits, readers):
         accuracy = evaluation.linear_accuracy(
             model, train, train_labels, test, labels, FLAGS.probe_rows, seed=FLAGS.seed
         )
-        coherence = evaluation.conditional_coherence(model, test, labels, readers, sizes=[1], seed=FLAGS.seed)
+        coherence = evaluation.conditional_coherence(model, test, labels, label_functions, sizes=[1], seed=FLAGS.seed)
     finally:
         model.encoders.update(own)
     values = [accuracy[(name,)] for name in model.modalities]
-    values += [coherence[(given,), target] for given, target in single_pairs(model, readers)]
+    values += [coherence[(given,), target] for given, target in single_pairs(model, label_functions)]
     return [f"{value:.3f}" for value in values]
 
 
-def single_pairs(model, readers):
-    return [(given, to) for given in model.modalities for to in model.modalities if to != given and to in readers]
+def single_pairs(model, label_functions):
+    return [
+        (given, to) for given in model.modalities for to in model.modalities if to != given and to in label_functions
+    ]
 
 
 if __name__ == "__main__":

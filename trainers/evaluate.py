@@ -92,7 +92,7 @@ def coherence(model, inputs, labels, experiment, classifiers):
         "conditional_coherence": conditional,
         "conditional_coherence_by_number_given": evaluation.mean_by_number_given(conditional),
         "conditional_coherence_expected_matches": evaluation.conditional_coherence(
-            model, inputs, labels, experiment.other_readers, seed=FLAGS.seed
+            model, inputs, labels, experiment.other_label_functions, seed=FLAGS.seed
         ),
         "joint_coherence": evaluation.joint_coherence(model, classifiers, num_samples=len(labels), seed=FLAGS.seed),
     }
@@ -157,14 +157,14 @@ def draw(model, inputs, labels, experiment, metrics, out):
     figures.latent(means.numpy(), labels[:1500], out / "latent.png", seed=FLAGS.seed)
     columns = [np.flatnonzero(labels == label)[0] for label in np.unique(labels)]  # a row of each class
     shown = {name: x[columns] for name, x in inputs.items()}
-    plots.translations(model, shown, out / "translations.png", experiment.drawers, seed=FLAGS.seed)
-    plots.prior_samples(model, out / "prior.png", experiment.drawers, seed=FLAGS.seed)
+    plots.translations(model, shown, out / "translations.png", experiment.plotters, seed=FLAGS.seed)
+    plots.prior_samples(model, out / "prior.png", experiment.plotters, seed=FLAGS.seed)
 
 
 def load_classifiers(experiment, modalities, folder):
     """Those that an earlier evaluation left in `folder`; those that are missing are trained, and left there."""
     classifiers = {file.stem: reading.load_classifier(file) for file in sorted(folder.glob("[!.]*.keras"))}
-    classifiers = experiment.readers | classifiers
+    classifiers = experiment.label_functions | classifiers
     if missing := set(modalities) - set(classifiers):
         print("Training the classifiers ...", flush=True)
         folder.mkdir(parents=True, exist_ok=True)

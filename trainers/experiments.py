@@ -1,4 +1,4 @@
-"""What the trainers can train: a data set, its networks and likelihoods, its classifiers, how to draw it.
+"""Experiments of the trainers: a data set, its networks and likelihoods, its classifiers, how to draw it.
 
 A new experiment is one more class with these members, and its name in `EXPERIMENTS`:
 
@@ -8,9 +8,10 @@ A new experiment is one more class with these members, and its name in `EXPERIME
     load(split, seed, epoch)    -> `Rows` (or arrays by name), labels [N]
     model(latent_dim, private_dim, method=...)    -> `MultimodalVAE`, by a `tf_mopoe.methods.Method`
     train_classifiers(seed)     -> {name: Keras classifier} of the modalities that need a trained one
-    readers, other_readers      {name: function x -> classes} that read without training, and a second way to read
-    drawers                     {name: function (axes, x)} that draw
-    data, makes                 what it learns from, and what it makes: a sentence and some words for the model card
+    label_functions             {name: function x -> classes} of modalities whose class is read without training
+    other_label_functions       a second such function, for `conditional_coherence_expected_matches`
+    plotters                    {name: function (axes, x)} that draw one value
+    data, description           the training data and its terms, a sentence, and the generated data, some words: for the card
 """
 
 import functools
@@ -49,12 +50,12 @@ class Digits:
         "10,000 pictures of MNIST (Y. LeCun and C. Cortes, usually cited as CC BY-SA 3.0), 2,250 recordings of espeak-ng's "
         "voices, and the digits' names; sources and terms: tf_mopoe/datasets/data/README.md."
     )
-    makes = "small grey digits, log-mel pictures of synthetic speech and single words"
+    description = "small grey digits, log-mel pictures of synthetic speech and single words"
     # The word weighs twice as much as speech, not 256 times as "dimension" would have it: BUILD.md, "The digits' settings".
     defaults = DEFAULTS | {"epochs": 45, "batch_size": 128}
-    drawers = {"image": plots.picture, "speech": plots.log_mel, "word": plots.word(digits.read_words)}
-    readers = {"word": digits.nearest_digit}
-    other_readers = {"word": functools.partial(digits.nearest_digit, expected=True)}  # see there
+    plotters = {"image": plots.picture, "speech": plots.log_mel, "word": plots.word(digits.read_words)}
+    label_functions = {"word": digits.nearest_digit}
+    other_label_functions = {"word": functools.partial(digits.nearest_digit, expected=True)}  # see there
     private_dim = 4
     # Pictures and speech show their class best at the centre; a word needs an offset, which a draw decides.
     private_temperature = {"image": 0.0, "speech": 0.0, "word": 1.0}
@@ -100,11 +101,11 @@ class MnistSvhnText:
         "MNIST (Y. LeCun and C. Cortes, usually cited as CC BY-SA 3.0) and SVHN (Netzer et al. 2011, for non-commercial "
         "use), paired by label, and the digits' names."
     )
-    makes = "small pictures of digits and single words"
+    description = "small pictures of digits and single words"
     defaults = DEFAULTS
-    drawers = {"text": plots.word(text.read_text)}
-    readers = {"text": nearest_digit}
-    other_readers = {"text": functools.partial(nearest_digit, expected=True)}
+    plotters = {"text": plots.word(text.read_text)}
+    label_functions = {"text": nearest_digit}
+    other_label_functions = {"text": functools.partial(nearest_digit, expected=True)}
     private_dim = 4
     private_temperature = {"mnist": 0.0, "svhn": 0.0, "text": 1.0}  # as of the digits
 
@@ -143,9 +144,9 @@ class PolyMNIST:
         "MNIST (Y. LeCun and C. Cortes, usually cited as CC BY-SA 3.0) on crops of photographs: the five of "
         "scikit-image's that datasets.polymnist names, if no --backgrounds were given."
     )
-    makes = "small coloured pictures of digits"
+    description = "small coloured pictures of digits"
     defaults = DEFAULTS | {"latent_dim": 512, "learning_rate": 5e-4, "epochs": 300}
-    drawers, readers, other_readers = {}, {}, {}
+    plotters, label_functions, other_label_functions = {}, {}, {}
     encoder_sizes, decoder_sizes = {}, {}  # the published ones
     private_dim, private_temperature = 32, 0.5  # 32: MMVAE+'s
 

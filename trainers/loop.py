@@ -1,4 +1,4 @@
-"""The training loop: a `tf.function` that takes many steps a call under any `tf.distribute` strategy.
+"""The training loop: a `tf.function` that takes many steps per call under any `tf.distribute` strategy.
 
 The step itself is the model's `train_step`, the code that `fit` runs too.
 """
@@ -14,7 +14,7 @@ from trainers.progress import Progress
 
 
 def make_strategy(name, replicas=0):
-    """The `tf.distribute` strategy of a flag's value. To be called before TensorFlow does anything else.
+    """Creates the `tf.distribute` strategy of a flag's value. To be called before TensorFlow does anything else.
 
     Args:
         name: "none", "mirrored" (all GPUs of this machine), "multiworker" (all workers that TF_CONFIG names), or "auto":
@@ -43,7 +43,7 @@ def is_chief(strategy):
 
 
 def batches(strategy, rows, batch_size, seed, skip):
-    """An iterator over this epoch's batches of `batch_size` rows (all replicas together), in an order set by `seed`."""
+    """Iterates over this epoch's batches of `batch_size` rows (all replicas together), in an order set by `seed`."""
     order = np.random.default_rng(seed).permutation(len(rows))
     order = order[skip * batch_size : len(order) // batch_size * batch_size]
     return iter(strategy.experimental_distribute_dataset(rows.dataset(batch_size, order=order)))
@@ -59,25 +59,25 @@ def train(
     seed,
     first_step=0,
     steps_per_call=10,
-    every=0,
-    at=None,
+    callback_every=0,
+    on_progress=None,
 ):
-    """Trains a compiled model, and calls back.
+    """Trains a compiled model and reports its progress to a callback.
 
     Args:
         model: `MultimodalVAE`, made and compiled under `strategy`.
         load_epoch: function epoch -> `datasets.Rows` or arrays {name: [N, ...]}; as many rows for every epoch.
         epochs, batch_size: whole epochs; rows of all replicas together in a step. The rest of an epoch that does not fill
-            a batch is left out (rows are shuffled anew each epoch).
+            a batch is left out (rows are shuffled again each epoch).
         seed: of the order of the rows.
         first_step: steps that were taken before, of an interrupted training; the model's metrics are those of its epoch.
-        steps_per_call: steps between two looks at the progress.
-        every: steps after which `at` is called, besides the end of each epoch; 0 for never.
-        at: function (step, epoch, {metric: value}, done) where done tells that the epoch is over.
+        steps_per_call: most steps between two updates of the progress bar.
+        callback_every: steps after which `on_progress` is called, besides the end of each epoch; 0 for never.
+        on_progress: function (step, epoch, {metric: value}, done), where done is True at the end of an epoch.
 
     Raises:
         ValueError: if there are fewer rows than `batch_size`; for a loss, a gradient or a weight that is not finite, before
-            `at` is called with that model.
+            `on_progress` is called with that model.
     """
     model.first_not_finite.reset()
 
@@ -101,8 +101,8 @@ def train(
             # One step at first, for the estimate of the time left.
             count = min(steps_per_call, (epoch + 1) * per_epoch - step) if bar else 1
             bar = bar or Progress(epochs * per_epoch - step, "Training")
-            if every:
-                count = min(count, every - step % every)
+            if callback_every:
+                count = min(count, callback_every - step % callback_every)
             take_steps(iterator, tf.constant(count))
             step += count
             model.first_not_finite.check()
@@ -111,5 +111,5 @@ def train(
             done = step == (epoch + 1) * per_epoch
             if done:
                 check_weights(model)
-            if at and (done or (every and step % every == 0)):
-                at(step, epoch, values, done)
+            if on_progress and (done or (callback_every and step % callback_every == 0)):
+                on_progress(step, epoch, values, done)

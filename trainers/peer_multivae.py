@@ -2,7 +2,7 @@
 
     peer/bin/python -I trainers/peer_multivae.py --workload=mlp --modalities=8     # as trainers.benchmark starts it
 
-Runs in the peer's environment and knows nothing of this library, but for the lines that trainers.works speaks too. Where
+Runs in the peer's environment and knows nothing of this library, but for the lines that trainers.cases speaks too. Where
 memory runs out it tells {"failed": why} and ends.
 """
 

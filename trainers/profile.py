@@ -15,7 +15,7 @@ import tensorflow as tf
 from absl import flags
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
-from trainers import commands, operations, report, workloads
+from trainers import commands, op_profile, report, workloads
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("workload", "mlp", sorted(workloads.MODALITIES), "What to work on.")
@@ -45,7 +45,7 @@ def main(_):
         with tf.profiler.experimental.Profile(folder):
             seconds(FLAGS.steps)
         (path,) = pathlib.Path(folder).rglob("*.xplane.pb")
-        kinds = operations.by_kind(xplane_pb2.XSpace.FromString(path.read_bytes()))
+        kinds = op_profile.by_kind(xplane_pb2.XSpace.FromString(path.read_bytes()))
     print(f"A step takes {1e3 * alone:.1f} ms; its operations, ms:\n")
     print("\n".join(report.header("", ["ms", "times"])))
     for kind, (duration, count) in kinds.most_common(FLAGS.top):

@@ -124,7 +124,7 @@ license: apache-2.0
 # {FLAGS.name}
 
 {experiment.__doc__.splitlines()[0]} Method: {settings["method"]}. For research and as an example of the library; it
-generates {experiment.makes}, and nothing here was made to be relied on.
+generates {experiment.description}, and nothing here was made to be relied on.
 {use if FLAGS.weights else ""}
 ## Training
 

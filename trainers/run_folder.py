@@ -78,8 +78,8 @@ class RunFolder:
         """Draws the pictures of the model as it is; their paths, none (and a warning) where matplotlib is missing."""
         paths = [self.out / "pictures" / name for name in ("translations.png", "prior.png")]
         try:
-            plots.translations(model, self.shown, paths[0], self.experiment.drawers)
-            plots.prior_samples(model, paths[1], self.experiment.drawers)
+            plots.translations(model, self.shown, paths[0], self.experiment.plotters)
+            plots.prior_samples(model, paths[1], self.experiment.plotters)
         except ImportError:
             text = "No pictures: matplotlib is not installed (pip install tf_mopoe[train])."
             logging.log_first_n(logging.WARNING, text, 1)

@@ -96,7 +96,7 @@ def run(out, settings, strategy, chief):
         model = checkpoints.load(out, first_step) if first_step else new_model(experiment, settings)
     folder = RunFolder(out, experiment, settings) if chief else None
 
-    def at(step, epoch, values, done):
+    def on_progress(step, epoch, values, done):
         metrics = checkpoints.metrics_state(model)  # of all machines
         if chief and done:
             folder.epoch(model, step, epoch, values, metrics)
@@ -114,8 +114,8 @@ def run(out, settings, strategy, chief):
         seed=FLAGS.seed,
         first_step=first_step,
         steps_per_call=FLAGS.steps_per_call,
-        every=FLAGS.checkpoint_steps,
-        at=at,
+        callback_every=FLAGS.checkpoint_steps,
+        on_progress=on_progress,
     )
     if chief:
         folder.finish(model)

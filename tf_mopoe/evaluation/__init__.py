@@ -2,7 +2,7 @@
 
 from tf_mopoe.evaluation.bits import bits_per_dimension
 from tf_mopoe.evaluation.calibration import expert_calibration
-from tf_mopoe.evaluation.classifiers import read_label, train_classifier
+from tf_mopoe.evaluation.classifiers import predict_labels, train_classifier
 from tf_mopoe.evaluation.clusters import cluster_assignments, prune_clusters
 from tf_mopoe.evaluation.coherence import (
     classifier_accuracy,
@@ -34,7 +34,7 @@ __all__ = [
     "latent_mixture",
     "linear_accuracy",
     "mean_by_number_given",
+    "predict_labels",
     "prune_clusters",
-    "read_label",
     "train_classifier",
 ]

@@ -63,7 +63,7 @@ def train_classifier(
     return model
 
 
-def read_label(classifier: Callable[..., Any], x: ArrayLike, batch_size: int = 1000) -> np.ndarray:
+def predict_labels(classifier: Callable[..., Any], x: ArrayLike, batch_size: int = 1000) -> np.ndarray:
     """The class a classifier gives each row: x [N, E] -> int [N].
 
     A Keras model is run in inference mode; any other callable is taken to give the classes itself.

@@ -10,7 +10,7 @@ from tf_mopoe.arguments import checked_latents
 from tf_mopoe.checks import check_count, check_integer
 from tf_mopoe.datasets.rows import Rows, take
 from tf_mopoe.evaluation import subset_latents
-from tf_mopoe.evaluation.classifiers import check_functions, check_labels, read_label
+from tf_mopoe.evaluation.classifiers import check_functions, check_labels, predict_labels
 from tf_mopoe.model import MultimodalVAE
 
 
@@ -32,7 +32,7 @@ def classifier_accuracy(
     for rows in subset_latents.batches(inputs, 1000):
         batch = take(inputs, rows)
         for name, classifier in classifiers.items():
-            right[name] += int(np.sum(read_label(classifier, batch[name]) == labels[rows]))
+            right[name] += int(np.sum(predict_labels(classifier, batch[name]) == labels[rows]))
     return {name: count / len(labels) for name, count in right.items()}
 
 
@@ -84,7 +84,7 @@ def conditional_coherence(
     for rows, given, q in subset_latents.every_subset(model, inputs, subsets, batch_size, progress):
         z, private = model.sample_latents(q, seed + rows.start)
         for target in targets[given]:
-            correct = read_label(classifiers[target], model.decode(z, target, private)) == labels[rows]
+            correct = predict_labels(classifiers[target], model.decode(z, target, private)) == labels[rows]
             right[given, target] += int(correct.sum())
     return {pair: count / len(labels) for pair, count in right.items()}
 
@@ -135,5 +135,5 @@ def joint_coherence(
     size = num_samples, model.latent_dim
     sampler = None if latent is None else lambda *draw: checked_latents("latent", latent(*draw), *size)
     made = model.generate(num_samples, seed=seed, sampler=sampler)
-    classes = np.stack([read_label(classifier, made[name]) for name, classifier in classifiers.items()])
+    classes = np.stack([predict_labels(classifier, made[name]) for name, classifier in classifiers.items()])
     return float(np.mean(np.all(classes == classes[0], axis=0)))

@@ -1,8 +1,8 @@
-"""One process of the benchmark: holds the works of a mode, and times steps of them when it is asked.
+"""Runs one case of the benchmark in a process: holds the works of a mode, and times steps of them on request.
 
-    python -m trainers.works --workload=mlp --modalities=8 --mode=translate     # as trainers.benchmark starts it
+    python -m trainers.cases --workload=mlp --modalities=8 --mode=translate     # as trainers.benchmark starts it
 
-Tells its works in a line of JSON; then answers each line "NAME STEPS" with the list of the seconds of each step.
+Prints its works in a line of JSON; then answers each line "NAME STEPS" with the list of the seconds of each step.
 The work that is measured is the first; what it is compared with follows.
 """
 
@@ -146,7 +146,8 @@ def trainer(model):
     def work(steps):
         calls, ends = -(-steps // LOOP_STEPS) + 1, []  # the first one traces
         rows = data.take(calls * LOOP_STEPS * FLAGS.batch_size)
-        options = {"steps_per_call": LOOP_STEPS, "every": LOOP_STEPS, "at": lambda *_: ends.append(time.perf_counter())}
+        options = {"steps_per_call": LOOP_STEPS, "callback_every": LOOP_STEPS}
+        options["on_progress"] = lambda *_: ends.append(time.perf_counter())
         strategy = tf.distribute.get_strategy()
         loop.train(model, strategy, lambda epoch: rows, epochs=1, batch_size=FLAGS.batch_size, seed=0, **options)
         return np.diff(ends) / LOOP_STEPS

@@ -13,7 +13,7 @@ class Failed(Exception):
 
 
 class Worker:
-    """A process that speaks the lines of `trainers.works`.
+    """A process that speaks the lines of `trainers.cases`.
 
     Args:
         command: list of strings.
