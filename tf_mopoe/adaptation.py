@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_mopoe import inputs as reading
 from tf_mopoe.datasets.rows import Rows
+from tf_mopoe.inputs import FLAG, batches, dense, read_arrays
 from tf_mopoe.typing import Inputs
 from tf_mopoe.units import Moments
 
@@ -51,8 +51,8 @@ class Adapting:
         """
         parts = self.adapting_parts()
         moments = {id(part): Moments() for _, part in parts}
-        for batch in reading.batches(inputs, self.specs, ROWS):
-            batch = reading.dense(reading.read_arrays(batch, self.specs))
+        for batch in batches(inputs, self.specs, ROWS):
+            batch = dense(read_arrays(batch, self.specs))
             for name, part in parts:
                 if name in batch:
                     moments[id(part)].add(*self._observed(name, part, batch))
@@ -64,7 +64,7 @@ class Adapting:
 
     def _observed(self, name, part, batch):
         """What a part takes the moments of, [n, E], and which cells of it count."""
-        x, has = batch[name], batch.get(reading.FLAG + name)
+        x, has = batch[name], batch.get(FLAG + name)
         x = np.asarray(x, np.float32)
         if has is not None and has.ndim == 1:
             x = x[has]
@@ -102,7 +102,7 @@ class Adapting:
 
     def _values(self, name, batch):
         """The numbers that are there, [n]."""
-        x, has = np.asarray(batch[name]), batch.get(reading.FLAG + name)
+        x, has = np.asarray(batch[name]), batch.get(FLAG + name)
         if x.dtype.kind not in "fiu" or self.specs[name].dtype != "float32":
             return np.zeros([0])
         x = x.astype(np.float64)

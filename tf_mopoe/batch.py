@@ -124,7 +124,7 @@ def read(inputs, specs, static=False):
     """Return the `Batch` of a dict of inputs.
 
     Args:
-        inputs: as of `inputs.check`.
+        inputs: as of `inputs.check_inputs`.
         specs: {name: `inputs.Spec`} of all modalities of the model, in order.
         static: see `Batch`.
     """

@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mopoe import arguments
-from tf_mopoe import inputs as reading
 from tf_mopoe.checks import check_count
+from tf_mopoe.inputs import batches, is_symbolic
 from tf_mopoe.marginal_likelihood import marginal_log_likelihood
 from tf_mopoe.posteriors.posterior import Posterior
 from tf_mopoe.streams import RowStream, Stream, as_stream
@@ -29,10 +29,10 @@ class Inference:
         self, inputs: Inputs, stream: Stream | RowStream, function: Callable[..., Any], axis: int = 0
     ) -> Any:
         """What `function(checked batch, stream)` returns, of all batches, along an axis of rows."""
-        if isinstance(inputs, dict) and any(map(reading.is_symbolic, inputs.values())):
+        if isinstance(inputs, dict) and any(map(is_symbolic, inputs.values())):
             return function(self.check_rows(inputs), stream)
         parts = []
-        for number, batch in enumerate(reading.batches(inputs, self.specs, self.rows_at_a_time())):
+        for number, batch in enumerate(batches(inputs, self.specs, self.rows_at_a_time())):
             parts.append(function(self.check_rows(batch), stream.child(f"batch {number}") if number else stream))
         if not parts:
             raise ValueError("`inputs` must have one row or more. Received: none")

@@ -24,7 +24,7 @@ class Spec(NamedTuple):
     cells: bool = False  # whether single cells may be missing
 
 
-def check(inputs, specs, argument="inputs"):
+def check_inputs(inputs, specs, argument="inputs"):
     """Raise a ValueError unless `inputs` fits the modalities, {name: `Spec`}: tensors, of a graph too, and arrays.
 
     `argument` is its name in errors. Looks at names, types and static shapes only; `check_values` looks at the numbers.
@@ -95,7 +95,7 @@ def read_arrays(inputs, specs, argument="inputs"):
     """
     check_names(inputs, specs, argument)
     if any(map(is_symbolic, inputs.values())):
-        check(inputs, specs, argument)
+        check_inputs(inputs, specs, argument)
         return inputs
     arrays = {}
     for name in (name for name in specs if name in inputs):
@@ -108,7 +108,7 @@ def read_arrays(inputs, specs, argument="inputs"):
             has = flags if has is None or len(has) != len(flags) else flags & has.reshape([-1] + [1] * (flags.ndim - 1))
         if has is not None and not (FLAG + name not in inputs and has.all()):
             arrays[FLAG + name] = has
-    check(arrays, specs, argument)
+    check_inputs(arrays, specs, argument)
     return arrays
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mopoe import arguments, config_checks, construction, freezing
-from tf_mopoe import inputs as reading
 from tf_mopoe.adaptation import Adapting
 from tf_mopoe.batch import Batch, read
 from tf_mopoe.datasets.rows import Rows
@@ -18,6 +17,7 @@ from tf_mopoe.encoders import GaussianEncoder
 from tf_mopoe.families import tfd
 from tf_mopoe.generative import Generative
 from tf_mopoe.inference import Inference
+from tf_mopoe.inputs import Spec, check_inputs, check_not_empty, check_values, dense, is_symbolic, read_arrays
 from tf_mopoe.methods.method import Method
 from tf_mopoe.network_losses import weight_losses
 from tf_mopoe.not_finite import check_weights
@@ -150,8 +150,8 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
             seed: int or stream, of the subsets that the joint posterior draws, if it does. Default: fixed ones.
         """
         if not all(map(tf.is_tensor, inputs.values())) if isinstance(inputs, dict) else True:
-            inputs = reading.dense(reading.read_arrays(inputs, self.specs))
-        reading.check(inputs, self.specs)
+            inputs = dense(read_arrays(inputs, self.specs))
+        check_inputs(inputs, self.specs)
         # Keras' steps compiled by XLA, its default on GPUs.
         static = bool(self.compiled and self.jit_compile) and not tf.executing_eagerly()
         batch = read(inputs, self.specs, static)
@@ -282,10 +282,10 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
     # ---- errors before the work
 
     @property
-    def specs(self) -> dict[str, reading.Spec]:
+    def specs(self) -> dict[str, Spec]:
         """What the model takes of each modality: {name: `inputs.Spec`}."""
         return {
-            name: reading.Spec(shape, self.decoders[name].likelihood.x_dtype, self.encoders[name].cells)
+            name: Spec(shape, self.decoders[name].likelihood.x_dtype, self.encoders[name].cells)
             for name, shape in self.event_shapes.items()
         }
 
@@ -293,12 +293,12 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
         """A dict of arrays as `Rows`, after a look at all its values; whatever else x is, as it is."""
         if not isinstance(x, dict):
             return x
-        arrays = reading.read_arrays(x, self.specs)
-        if any(map(reading.is_symbolic, arrays.values())):
+        arrays = read_arrays(x, self.specs)
+        if any(map(is_symbolic, arrays.values())):
             return arrays
-        reading.check_not_empty(arrays)
+        check_not_empty(arrays)
         supports = {name: decoder.likelihood.check for name, decoder in self.decoders.items()}
-        reading.check_values(arrays, self.specs, every_row, None if every_row else supports)
+        check_values(arrays, self.specs, every_row, None if every_row else supports)
         return Rows.of(arrays)
 
     def checked_batch(self, x: Any) -> Any:
@@ -308,9 +308,9 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
 
     def check_rows(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The inputs as a dict of NumPy arrays, or of tensors in a graph, after checks: every row has something."""
-        arrays = reading.dense(reading.read_arrays(inputs, self.specs))
-        if not any(map(reading.is_symbolic, arrays.values())):
-            reading.check_values(arrays, self.specs)
+        arrays = dense(read_arrays(inputs, self.specs))
+        if not any(map(is_symbolic, arrays.values())):
+            check_values(arrays, self.specs)
         return arrays
 
     def check_name(self, argument: str, name: str | None) -> None:

@@ -7,8 +7,8 @@ from typing import Any, overload
 import numpy as np
 import tensorflow as tf
 
-from tf_mopoe import inputs as reading
 from tf_mopoe.checks import check_count
+from tf_mopoe.inputs import FLAG, check_names, dense, read_arrays
 from tf_mopoe.refinement import refined
 from tf_mopoe.streams import as_stream
 from tf_mopoe.typing import Inputs
@@ -103,9 +103,9 @@ class Predictive:
         """
         num_samples = check_count("num_samples", num_samples)
         refine_steps = check_count("refine_steps", refine_steps, low=0)
-        reading.check_names(inputs, self.specs)
+        check_names(inputs, self.specs)
 
-        arrays = reading.dense(reading.read_arrays(inputs, self.specs))
+        arrays = dense(read_arrays(inputs, self.specs))
         there = {name: self._there(name, arrays) for name in self.modalities}
         wanted = [name for name in self.modalities if not there[name].all()]
 
@@ -145,7 +145,7 @@ class Predictive:
         there = np.ones(shape, bool)
         if self.specs[name].cells:
             there &= ~np.isnan(arrays[name])
-        flags = arrays.get(reading.FLAG + name)
+        flags = arrays.get(FLAG + name)
         return there if flags is None else there & np.reshape(flags, flags.shape + (1,) * (len(shape) - flags.ndim))
 
     def _predicted(self, batch, names, num_samples, stream, refine_steps):

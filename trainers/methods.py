@@ -7,8 +7,7 @@ import dataclasses
 
 from keras.optimizers.schedules import PolynomialDecay as Decay
 
-from tf_mopoe import GaussianEncoder, LaplaceEncoder, methods
-from tf_mopoe import objectives as of
+from tf_mopoe import GaussianEncoder, LaplaceEncoder, methods, objectives
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,7 +15,7 @@ class Combined(methods.Method):
     """Any joint posterior with any objective."""
 
     joint_posterior: object  # a name or a layer
-    objective: of.Objective
+    objective: objectives.Objective
     encoder: type = GaussianEncoder
 
     def parts(self, encoders):
@@ -24,20 +23,20 @@ class Combined(methods.Method):
 
 
 def dreg(beta):
-    return of.IWAE(10, beta, gradient="dreg")
+    return objectives.IWAE(10, beta, gradient="dreg")
 
 
 METHODS = {
     "mopoe": methods.MoPoE,
     "mopoe_plus": methods.MoPoEPlus,
     "mopoe_dreg": lambda beta: Combined("mopoe", dreg(beta)),
-    "mopoe_contrastive": lambda beta: Combined("mopoe", of.Contrastive(of.ELBO(beta))),
-    "mopoe_infonce": lambda beta: Combined("mopoe", of.InfoNCE(of.ELBO(beta), weight=10.0)),
+    "mopoe_contrastive": lambda beta: Combined("mopoe", objectives.Contrastive(objectives.ELBO(beta))),
+    "mopoe_infonce": lambda beta: Combined("mopoe", objectives.InfoNCE(objectives.ELBO(beta), weight=10.0)),
     "mopoe_plus_infonce": lambda beta: methods.WithInfoNCE(methods.MoPoEPlus(beta), weight=10.0),
     "code": methods.CoDE,
     "mvae": lambda beta: methods.MVAE(beta, num_subsets=0),  # all and each alone
-    "mvae_joint": lambda beta: Combined("mvae", of.ELBO(beta)),  # the bound of all modalities alone
-    "mmvae": lambda beta: Combined("mmvae", of.ELBO(beta, kl="mixture")),  # K = 1
+    "mvae_joint": lambda beta: Combined("mvae", objectives.ELBO(beta)),  # the bound of all modalities alone
+    "mmvae": lambda beta: Combined("mmvae", objectives.ELBO(beta, kl="mixture")),  # K = 1
     "mmvae_dreg": lambda beta: Combined("mmvae", dreg(beta)),
     "mmvae_plus": methods.MMVAEPlus,
     "cmvae": methods.CMVAE,

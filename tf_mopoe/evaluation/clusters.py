@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_mopoe import inputs as reading
 from tf_mopoe import priors
 from tf_mopoe.checks import check_number
 from tf_mopoe.datasets.rows import Rows, take
 from tf_mopoe.evaluation import subset_latents
 from tf_mopoe.hyperparameters import as_number
+from tf_mopoe.inputs import read_arrays
 from tf_mopoe.model import MultimodalVAE
 
 NEVER = -1e30  # the logit of a pruned component
@@ -104,7 +104,7 @@ def log_joints(model, inputs, batch_size):
     if not isinstance(model.prior, priors.ComponentsPrior):
         raise ValueError(f"`model` must have a mixture as prior. Received: {type(model.prior).__name__}")
     if not isinstance(inputs, Rows):
-        inputs = reading.read_arrays(inputs, model.specs)
+        inputs = read_arrays(inputs, model.specs)
     if not subset_latents.count_of(inputs):
         raise ValueError("`inputs` must have one row or more. Received: none")
     values, there = [], []

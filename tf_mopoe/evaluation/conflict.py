@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from tf_mopoe import inputs as reading
 from tf_mopoe.datasets.rows import Rows, take
 from tf_mopoe.evaluation import subset_latents
 from tf_mopoe.families import Normal
+from tf_mopoe.inputs import read_arrays
 from tf_mopoe.model import MultimodalVAE
 
 
@@ -41,7 +41,7 @@ def expert_conflict(model: MultimodalVAE, inputs: Mapping[str, Any] | Rows, batc
             "`model` must have experts that are posteriors. Received: features of a " + type(model.mixture).__name__
         )
     if not isinstance(inputs, Rows):
-        inputs = reading.read_arrays(inputs, model.specs)
+        inputs = read_arrays(inputs, model.specs)
     if not subset_latents.count_of(inputs):
         raise ValueError("`inputs` must have one row or more. Received: none")
     parts = []

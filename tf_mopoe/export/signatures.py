@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from tf_mopoe import inputs as reading
 from tf_mopoe.batch import Batch
+from tf_mopoe.inputs import FLAG
 from tf_mopoe.names import plain_names
 from tf_mopoe.posteriors.posterior import Posterior, one_component
 from tf_mopoe.streams import RowStream
@@ -25,13 +25,13 @@ def signatures(model, num_samples):
     plain = plain_names(model.modalities)
     latent = [None, model.latent_dim]
     values = [tf.TensorSpec([None, *spec.shape], spec.dtype, name=plain[n]) for n, spec in model.specs.items()]
-    flags = [tf.TensorSpec([None], tf.bool, name=reading.FLAG + plain[name]) for name in model.modalities]
+    flags = [tf.TensorSpec([None], tf.bool, name=FLAG + plain[name]) for name in model.modalities]
     parts = [
         tf.TensorSpec(latent, tf.float32, name=f"{part}_{plain[name]}")
         for part in ("loc", "scale")
         for name in model.modalities
     ]
-    keys = [*model.modalities, *(reading.FLAG + name for name in model.modalities)]
+    keys = [*model.modalities, *(FLAG + name for name in model.modalities)]
     seed = tf.TensorSpec([None, 2], tf.int32, name="seed")
     rows, experts = values + flags, parts + flags
     has_product = model.mixture.has_product(model.modalities)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 import tf_mopoe
-from tf_mopoe import inputs as reading
 from tf_mopoe.checks import check_choice, check_path
 from tf_mopoe.export import encoder_file, fusion
 from tf_mopoe.families import Normal
 from tf_mopoe.files import held, write_aside
+from tf_mopoe.inputs import FLAG, check_values, dense, read_arrays
 from tf_mopoe.model import MultimodalVAE
 from tf_mopoe.names import plain_name
 from tf_mopoe.not_finite import check_weights
@@ -82,11 +82,11 @@ def representative_rows(model, quantization, representative):
                 '`representative` must hold rows of every modality for quantization="int8". Received: None'
             )
         return {}
-    arrays = reading.dense(reading.read_arrays(representative, model.specs, argument="representative"))
-    reading.check_values(arrays, model.specs, every_row=False)
+    arrays = dense(read_arrays(representative, model.specs, argument="representative"))
+    check_values(arrays, model.specs, every_row=False)
     rows = {}
     for name in (name for name in model.modalities if name in arrays):
-        has = arrays.get(reading.FLAG + name, np.ones(len(arrays[name]), bool))
+        has = arrays.get(FLAG + name, np.ones(len(arrays[name]), bool))
         rows[name] = np.asarray(arrays[name], model.specs[name].dtype)[has if has.ndim == 1 else has.any(axis=1)]
     counts = {name: len(rows.get(name, ())) for name in model.modalities}
     if not all(counts.values()):

@@ -7,7 +7,6 @@ import keras
 import tensorflow as tf
 
 from tf_mopoe import rounding, sampling
-from tf_mopoe import subsets as families_of_subsets
 from tf_mopoe.checks import check_count
 from tf_mopoe.experts import Experts, masked
 from tf_mopoe.families import Normal
@@ -17,6 +16,7 @@ from tf_mopoe.pooling.pooling import Pooling
 from tf_mopoe.pooling.product import Product
 from tf_mopoe.posteriors.joint_posterior import JointPosterior
 from tf_mopoe.posteriors.posterior import Posterior
+from tf_mopoe.subsets import as_subset, component_weights, membership_matrix, subset_names
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
@@ -75,8 +75,8 @@ class MixtureOfProducts(JointPosterior):
             )
         super().__init__(**kwargs)
         named = isinstance(subsets, str)
-        families_of_subsets.subset_names(subsets if named else "full", ("any",))  # is it a family?
-        self.subsets = subsets if named else [families_of_subsets.as_subset(subset) for subset in subsets]
+        subset_names(subsets if named else "full", ("any",))  # is it a family?
+        self.subsets = subsets if named else [as_subset(subset) for subset in subsets]
         self.pooling = Product(prior_expert or "full") if pooling is None else pooling
         self.max_components = check_count("max_components", max_components)
         self.num_components = check_count("num_components", num_components)
@@ -95,7 +95,7 @@ class MixtureOfProducts(JointPosterior):
 
     def check(self, modalities: Sequence[str], family: type, latent_dim: int | None) -> None:
         if self.subsets != "powerset":  # of many modalities never listed
-            families_of_subsets.subset_names(self.subsets, modalities)
+            subset_names(self.subsets, modalities)
         rules = (self.subsets, self.prior_expert)
         if family is not Normal and len(modalities) > 1 and rules != ("unimodal", "none"):
             raise ValueError(
@@ -127,8 +127,8 @@ class MixtureOfProducts(JointPosterior):
             stream = q.stream.child("subsets") if q is not None and q.stream is not None else None
             return self.pooled(experts, sampling.subsets(experts.available, self.num_components, stream), weights)
         subsets = self.available_subsets(names)
-        membership = tf.constant(families_of_subsets.membership_matrix(subsets, names))
-        weights, is_available = families_of_subsets.component_weights(membership, experts.available)
+        membership = tf.constant(membership_matrix(subsets, names))
+        weights, is_available = component_weights(membership, experts.available)
         weights = self.learned(weights, subsets)
         if experts.family is not Normal:
             return Mixture(weights, *masked(experts), experts.family, names, membership)
@@ -181,8 +181,8 @@ class MixtureOfProducts(JointPosterior):
     def available_subsets(self, names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
         """The family's subsets of the modalities in `names`; where it has none, the one of all of `names`."""
         if self.subsets == "powerset":
-            return families_of_subsets.subset_names("powerset", names)
-        subsets = families_of_subsets.subset_names(self.subsets, self.modalities)
+            return subset_names("powerset", names)
+        subsets = subset_names(self.subsets, self.modalities)
         return tuple(subset for subset in subsets if set(subset) <= set(names)) or (names,)
 
     def has_singletons(self, subsets: Sequence[Sequence[str]], names: Sequence[str]) -> bool:
