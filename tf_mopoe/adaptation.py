@@ -19,10 +19,10 @@ APART = 100.0  # orders of magnitude that are two, for the warning
 
 
 class Adapting:
-    """The part of a `MultimodalVAE` that takes the data's units: `adapt`."""
+    """The method of a `MultimodalVAE` that takes the data's units: `adapt`."""
 
     def adapting_parts(self) -> list[tuple[str, keras.Layer]]:
-        """[(modality, layer)] of the encoders and likelihoods that take something from data."""
+        """Return [(modality, layer)] of the encoders and likelihoods that take something from data."""
         parts = [(name, self.encoders[name]) for name in self.modalities]
         parts += [(name, self.decoders[name].likelihood) for name in self.modalities]
         zeros = {name: np.zeros((1, *self.event_shapes[name]), np.float32) for name in self.modalities}
@@ -86,7 +86,7 @@ class Adapting:
         self.adapt(inputs)
 
     def warn_of_scales(self, batch: Mapping[str, Any]) -> None:
-        """One warning for modalities whose numbers are far larger or smaller than what their parts are made for."""
+        """Warn once of modalities whose values are far larger or smaller than their parts are designed for."""
         found = {}
         for name in (name for name in self.modalities if name in batch):
             x = self._values(name, batch)

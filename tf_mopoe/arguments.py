@@ -32,7 +32,7 @@ def check_parts(encoders, decoders):
 
 
 def reconstruction_weights(given, decoders):
-    """Returns {name: float or scalar variable} from None, "dimension" or a dict."""
+    """Return {name: float or scalar variable} from None, "dimension" or a dict."""
     if given is None:
         return dict.fromkeys(decoders, 1.0)
     if given == "dimension":
@@ -47,7 +47,7 @@ def reconstruction_weights(given, decoders):
 
 
 def checked_temperature(temperature, names):
-    """A number, or {name: number} for all modalities with private latent variables; those not named: 1."""
+    """Check a number, or {name: number} for all modalities with private latent variables; those not named: 1."""
     if not isinstance(temperature, dict):
         return check_number("private_temperature", temperature)
     unknown = sorted(set(temperature) - set(names))
@@ -60,7 +60,7 @@ def checked_temperature(temperature, names):
 
 
 def checked_latents(argument, z, rows, latent_dim):
-    """z float32 [rows, D], of a user's function; a ValueError for another shape."""
+    """Return z float32 [rows, D] from a user's function; raise a ValueError for another shape."""
     z = np.asarray(z, np.float32)
     if z.shape != (rows, latent_dim):
         raise ValueError(f"`{argument}` must give z {(rows, latent_dim)}. Received: shape {z.shape}")
@@ -68,7 +68,7 @@ def checked_latents(argument, z, rows, latent_dim):
 
 
 def arguments_of_call(method, *args, **kwargs):
-    """The arguments of a call of `fit` or `evaluate`, by name. A ValueError for labels, weights, or no data."""
+    """Return the arguments of a call of `fit` or `evaluate` by name; raise a ValueError for labels, weights, or no data."""
     given = dict(inspect.signature(method).bind(*args, **kwargs).arguments)
     check_data(given.get("x"))
     check_no_labels(given.get("y"), given.get("sample_weight"), given.get("class_weight"))
@@ -80,7 +80,7 @@ def arguments_of_call(method, *args, **kwargs):
 
 
 def check_data(x):
-    """Raises a ValueError for what is no data, or not by modality; data sets and generators are checked in the step."""
+    """Raise a ValueError for what is no data, or not by modality; data sets and generators are checked in the step."""
     if x is None or isinstance(x, (list, tuple, np.ndarray, tf.Tensor)):
         received = "None" if x is None else type(x).__name__
         raise ValueError(
@@ -122,7 +122,7 @@ def check_given(given, inputs, names):
 
 
 def split_rows(rows, split, validation):
-    """The first and the last rows, of which the latter are the share `split`: Keras' `validation_split`.
+    """Split into the first and the last rows, the latter the share `split`: Keras' `validation_split`.
 
     Raises:
         ValueError: for a share that is not between 0 and 1, what are no rows, or other validation data besides.

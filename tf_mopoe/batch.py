@@ -28,32 +28,32 @@ class Batch(NamedTuple):
 
     @property
     def count(self):
-        """How many modalities each row has: float [B]."""
+        """Return the number of modalities of each row: float [B]."""
         return tf.add_n([tf.cast(available, tf.float32) for available in self.available.values()])
 
     def select(self, names):
-        """The same rows, of some modalities only."""
+        """Return the same rows, of some modalities only."""
         parts = (self.x, self.available, self.network_inputs)
         x, available, network_inputs = ({n: v for n, v in part.items() if n in names} for part in parts)
         return self._replace(x=x, available=available, network_inputs=network_inputs)
 
     def mask(self, flags):
-        """The same rows without the modalities whose flag, {name: bool [] or [B]}, is False."""
+        """Return the same rows without the modalities whose flag, {name: bool [] or [B]}, is False."""
         available = {name: available & flags[name] for name, available in self.available.items()}
         return self._replace(available=available, complete=frozenset())
 
     def repeat(self, name, times):
-        """One modality of the same rows, so many times over: B * times rows."""
+        """Repeat the rows of one modality `times` times: B * times rows."""
         x, available = self.x[name], self.available[name]
         x = tf.tile(x, [times, *[1] * (len(x.shape) - 1)])
         return self._replace(x={name: x}, available={name: tf.tile(available, [times])}, network_inputs={})
 
     def observed(self, name, x):
-        """Which cells of rows x [B', E] of a modality are there, bool [B', E]; None: all."""
+        """Return which cells of rows x [B', E] of a modality are there, bool [B', E]; None: all."""
         return ~tf.math.is_nan(x) if name in self.cells else None
 
     def take_rows(self, index):
-        """The batch whose row i has modality m of row index[m][i]: {name: int [B]}; the modalities not named stay."""
+        """Return the batch whose row i has modality m of row index[m][i]: {name: int [B]}; the modalities not named stay."""
 
         def take(values):
             return {name: tf.gather(value, index[name]) if name in index else value for name, value in values.items()}
@@ -99,7 +99,7 @@ class Batch(NamedTuple):
 
 
 def static_call(layer, function, values, has, some):
-    """`Batch.on_available` with shapes that do not depend on the flags `has`, bool [B], and without a branch."""
+    """Run `Batch.on_available` with shapes that do not depend on the flags `has`, bool [B], and without a branch."""
     index = stand_ins(has)
     values = tf.nest.map_structure(lambda value: tf.where(some, gather_rows(value, index), zero(value)), values)
     before = [(variable, tf.convert_to_tensor(variable)) for variable in layer.non_trainable_variables]
@@ -114,7 +114,7 @@ EMPTY = Batch({}, {}, frozenset())
 
 
 def complete(network_inputs):
-    """The `Batch` of rows that have all modalities, of what the networks read: {name: [B, ...]}."""
+    """Return the `Batch` of rows that have all modalities, of the networks' inputs: {name: [B, ...]}."""
     rows = tf.shape(next(iter(network_inputs.values())))[:1]
     available = {name: tf.ones(rows, tf.bool) for name in network_inputs}
     return Batch(network_inputs, available, frozenset(available), network_inputs=network_inputs)
@@ -153,19 +153,19 @@ def read(inputs, specs, static=False):
 
 @tf.custom_gradient
 def gather_rows(value, index):
-    """value[index], with a dense gradient: [B, ...], int64 [n] -> [n, ...]."""
+    """Gather value[index], with a dense gradient: [B, ...], int64 [n] -> [n, ...]."""
     rows = tf.shape(value, tf.int64)[0]
     return tf.gather(value, index), lambda upstream: (scatter_rows(upstream, index, rows), None)
 
 
 def scatter_rows(value, index, rows):
-    """[n, ...] to the rows `index`, int64 [n], of zeros [rows, ...]."""
+    """Scatter [n, ...] to the rows `index`, int64 [n], of zeros [rows, ...]."""
     shape = tf.concat([[rows], tf.shape(value, tf.int64)[1:]], axis=0)
     return tf.ensure_shape(tf.scatter_nd(index[:, None], value, shape), (None, *value.shape[1:]))
 
 
 def stand_ins(has):
-    """Each row's own number if it is there, else that of one that is, all of them in turn: bool [B] -> int64 [B]."""
+    """Return each row's number if it is there, else that of one that is, all of them in turn: bool [B] -> int64 [B]."""
     there = tf.cast(has, tf.int64)
     order = tf.argsort(1 - there, stable=True)  # those that are there first
     turn = tf.math.floormod(tf.cumsum(1 - there) - 1, tf.maximum(tf.reduce_sum(there), 1))
@@ -177,5 +177,5 @@ def zero(value):
 
 
 def expand_mask(has, value):
-    """Flags of rows [B] in the rank of a value [B, ...]."""
+    """Expand flags of rows [B] to the rank of a value [B, ...]."""
     return tf.reshape(has, [-1] + [1] * (len(value.shape) - 1))

@@ -14,7 +14,7 @@ MOST = 2**31 - 1  # an index of TensorFlow's, int32
 
 
 def is_number(value, high=sys.float_info.max):
-    """Whether it is a finite number with 0 <= value <= high."""
+    """Return whether it is a finite number with 0 <= value <= high."""
     try:
         return isinstance(value, numbers.Real) and not isinstance(value, bool) and 0.0 <= float(value) <= high
     except OverflowError:  # an int beyond all floats
@@ -22,12 +22,12 @@ def is_number(value, high=sys.float_info.max):
 
 
 def is_integer(value, low=-math.inf):
-    """Whether it is an integer with low <= value."""
+    """Return whether it is an integer with low <= value."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= low
 
 
 def check_number(name, value, high=sys.float_info.max):
-    """`value` as a float; a ValueError unless it is a number with 0 <= value <= high."""
+    """Return `value` as a float; raise a ValueError unless it is a number with 0 <= value <= high."""
     if not is_number(value, high):
         limit = "0 or more" if high == sys.float_info.max else f"from 0 to {high:g}"
         raise ValueError(f"`{name}` must be a number, {limit}. Received: {name}={as_text(value)}")
@@ -35,7 +35,7 @@ def check_number(name, value, high=sys.float_info.max):
 
 
 def check_integer(name, value, low=-math.inf):
-    """`value` as an int; a ValueError unless it is an integer with low <= value."""
+    """Return `value` as an int; raise a ValueError unless it is an integer with low <= value."""
     if not is_integer(value, low):
         limit = "" if low == -math.inf else f", {low} or more"
         raise ValueError(f"`{name}` must be an integer{limit}. Received: {name}={as_text(value)}")
@@ -43,14 +43,14 @@ def check_integer(name, value, low=-math.inf):
 
 
 def check_count(name, value, low=1):
-    """As `check_integer`, of what counts something: no more than a tensor can have."""
+    """Check an integer that counts something, as `check_integer`: no more than a tensor can have."""
     if is_integer(value, low) and value > MOST:
         raise ValueError(f"`{name}` must be {MOST} at most. Received: {name}={as_text(value)}")
     return check_integer(name, value, low)
 
 
 def as_array(name, value):
-    """`value` as a NumPy array; a ValueError for lists of unlike lengths."""
+    """Return `value` as a NumPy array; raise a ValueError for lists of unlike lengths."""
     try:
         return np.asarray(value)
     except ValueError as error:
@@ -58,7 +58,7 @@ def as_array(name, value):
 
 
 def check_choice(name, value, choices):
-    """`value`; a ValueError unless it is one of the choices, strings or None."""
+    """Return `value`; raise a ValueError unless it is one of the choices, strings or None."""
     if not isinstance(value, str | None) or value not in choices:
         *most, last = map(as_quoted, choices)
         raise ValueError(f"`{name}` must be {', '.join(most)} or {last}. Received: {name}={value!r}")
@@ -66,7 +66,7 @@ def check_choice(name, value, choices):
 
 
 def as_text(value):
-    """`repr`, but of an int that is too long for it its size."""
+    """Return `repr`, but the size of an int that is too long for it."""
     try:
         return repr(value)
     except ValueError:
@@ -78,7 +78,7 @@ def as_quoted(choice):
 
 
 def check_path(name, value):
-    """`value`; a ValueError unless it is a path, a string or a `pathlib.Path`."""
+    """Return `value`; raise a ValueError unless it is a path, a string or a `pathlib.Path`."""
     if not isinstance(value, str | os.PathLike) or "\0" in os.fspath(value):
         raise ValueError(f"`{name}` must be a path. Received: {name}={value!r}")
     return value

@@ -13,7 +13,7 @@ OWN = ("keras", "tf_mopoe")  # packages whose classes are known to come back
 
 
 def check_objective(objective):
-    """Raises a ValueError unless Keras makes an equal objective of the config of this one, as a file has it."""
+    """Raise a ValueError unless Keras makes an equal objective of the config of this one, as a file has it."""
     if sharing.is_loading():  # it was
         return
     try:
@@ -34,12 +34,12 @@ def check_objective(objective):
 
 
 def public(thing):
-    """The names of its public attributes."""
+    """Return the names of its public attributes."""
     return sorted(name for name in getattr(thing, "__dict__", ()) if not name.startswith("_"))
 
 
 def fault_of_parts(parts, make):
-    """Why layers of the user's own, or layers in several parts, do not come back from the config: a sentence, or None.
+    """Return why a user's layers, or layers in several parts, do not come back from the config: a sentence, or None.
 
     Args:
         parts: {argument: layer or {name: layer}} of a model.
@@ -82,7 +82,7 @@ def fault_of_parts(parts, make):
 
 
 def warn_of_unregistered(model, parts):
-    """Warns of classes and functions without which Keras cannot read a file of this model of these parts."""
+    """Warn of classes and functions without which Keras cannot read a file of this model of these parts."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of lambdas: Keras warns again
         configs = {name: keras.saving.serialize_keras_object(part) for name, part in sharing.flat(parts).items()}
@@ -99,7 +99,7 @@ def warn_of_unregistered(model, parts):
 
 
 def unregistered(node):
-    """The names of such classes and functions in a config."""
+    """Return the names of such classes and functions in a config."""
     if isinstance(node, dict):
         kind, module = node.get("class_name"), node.get("module")
         if kind == "function" and fails(keras.saving.deserialize_keras_object, node):
@@ -114,7 +114,7 @@ def unregistered(node):
 
 
 def custom_objects(part):
-    """{name: class or function} of what a part is of, by the names that stand in configs of those not registered."""
+    """Return {name: class or function} of a part's components, by the names in configs of those not registered."""
     found, seen, left = {}, set(), sharing.layers_of(part) or [part]
     while left:
         thing = left.pop()
@@ -152,7 +152,7 @@ def copied(parts):
 
 
 def common(layers):
-    """{(argument, argument): variables} of the pairs of layers that have variables in common."""
+    """Return {(argument, argument): variables} of the pairs of layers that have variables in common."""
     variables = {
         argument: {id(variable): variable for variable in layer.variables} for argument, layer in layers.items()
     }

@@ -18,7 +18,7 @@ AUXILIARY_SCALE = math.exp(
 
 
 def build_networks(encoders, decoders, latent_dim):
-    """Name and build encoders and decoders; the decoders say the shape of each modality.
+    """Name and build encoders and decoders; the decoders define the shape of each modality.
 
     Returns:
         {name: E}, in the order of the encoders.
@@ -56,7 +56,7 @@ def build(layer, shape, expectation):
 
 
 def with_method(method, encoders, given):
-    """The arguments {name: value or None} with those of a method in place of None.
+    """Return the arguments {name: value or None} with those of a method in place of None.
 
     Raises:
         ValueError: for an unknown method, or an argument that is given although the method sets it.
@@ -72,7 +72,7 @@ def with_method(method, encoders, given):
 
 
 def shared_prior(prior, model):
-    """p(z), built for the model."""
+    """Return p(z), built for the model."""
     prior = checked(priors.Standard() if prior is None else prior, "prior")
     if isinstance(prior, priors.PseudoInputs) and prior.encode is None:
         bind_pseudo_inputs(prior, model)
@@ -99,7 +99,7 @@ def bind_pseudo_inputs(prior, model):
 
 
 def private_priors(given, sizes, latent_dim):
-    """{name: p(w)}, built, of the modalities with private latent variables, {name: P}; `given`: a prior, a dict or None."""
+    """Return {name: p(w)}, built, of the modalities with private ones, {name: P}; `given`: a prior, a dict or None."""
     if isinstance(given, dict):
         if set(given) != set(sizes):
             raise ValueError(
@@ -116,7 +116,7 @@ def private_priors(given, sizes, latent_dim):
 
 
 def auxiliary_priors(source, sizes):
-    """{name: r(w)}, built; empty if the w of every modality is its own."""
+    """Return {name: r(w)}, built; empty if the w of every modality is its own."""
     if source not in PRIVATE_SOURCES:
         raise ValueError(
             f"`private_source` must be one of {', '.join(map(repr, PRIVATE_SOURCES))}. Received: private_source={source!r}"

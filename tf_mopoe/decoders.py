@@ -74,11 +74,11 @@ class Decoder(keras.layers.Layer):
         self.built = True
 
     def output_shape_of(self, shape: Sequence[int | None]) -> tuple[int, ...]:
-        """What the likelihood reads, O, of features [B, ...]."""
+        """Return the shape O of the likelihood's input, from features [B, ...]."""
         return tuple(shape[1:]) if self.given_shape is None else tuple(self.likelihood.output_shape(self.given_shape))
 
     def output(self, z: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """What the likelihood reads, [B, O] float32."""
+        """Return the likelihood's input, [B, O] float32."""
         features = self.network(z, training=training)
         if self.given_shape is None:
             return tf.cast(features, tf.float32)
@@ -119,7 +119,7 @@ def checked_shape(shape):
 
 @contextlib.contextmanager
 def stop_gradient_to(layer, frozen=True):
-    """A scope; if `frozen`, what the layer computes there gives no gradient to its weights and changes none of its state."""
+    """Scope in which, if `frozen`, the layer's computations give no gradient to its weights and change none of its state."""
     if not frozen:
         yield
         return

@@ -107,7 +107,7 @@ class GaussianEncoder(keras.layers.Layer):
     # ---- what the network reads
 
     def network_input(self, x: tf.Tensor, stream: Stream | RowStream | None = None) -> tf.Tensor:
-        """What the network reads of x [B, E], NaN where a cell is missing. `stream`: hides cells (training)."""
+        """Return the network's input for x [B, E], NaN where a cell is missing. `stream`: hides cells (training)."""
         if not self.cells:
             return self.read(x)
         there = ~tf.math.is_nan(x)
@@ -119,30 +119,30 @@ class GaussianEncoder(keras.layers.Layer):
         return self.beside_flags(tf.where(there, x, 0.0), there)
 
     def read(self, x: tf.Tensor) -> tf.Tensor:
-        """x as the network reads it, normalized: [B, E], all of it there."""
+        """Return x as the network reads it, normalized: [B, E], all of it there."""
         return x if self.units is None else self.units(self.transformed(x))
 
     def beside_flags(self, x: tf.Tensor, there: tf.Tensor | None = None) -> tf.Tensor:
-        """Normalized x [B, E], and, with `cells`, beside it the flags of the cells that are there; default: all."""
+        """Return normalized x [B, E], and, with `cells`, beside it the flags of the cells that are there; default: all."""
         if not self.cells:
             return x
         there = tf.ones_like(x) if there is None else tf.cast(there, x.dtype)
         return tf.concat([x, there], axis=-1)
 
     def network_input_shape(self, event_shape: Sequence[int]) -> tuple[int, ...]:
-        """The shape of `network_input`, of x of shape E."""
+        """Return the shape of `network_input`, of x of shape E."""
         *lead, last = event_shape
         return (*lead, 2 * last) if self.cells else tuple(event_shape)
 
     def transformed(self, x: tf.Tensor) -> tf.Tensor:
-        """x before it is standardised. What is missing is 0, and stays so."""
+        """Return x before it is standardised. Missing values are 0, and stay so."""
         if self.normalization == "log1p_share":
             total = tf.reduce_sum(x, axis=list(range(1, len(x.shape))), keepdims=True)
             x = TARGET_TOTAL * tf.math.divide_no_nan(x, total)
         return x if self.normalization == "standard" else tf.math.log1p(tf.maximum(x, 0.0))
 
     def adapt_input(self, x: np.ndarray) -> np.ndarray | None:
-        """What `adapt` gets the `Moments` of: NumPy [N, E], NaN where missing -> [N, E]; None: it needs none."""
+        """Return the values whose `Moments` `adapt` takes: NumPy [N, E], NaN where missing -> [N, E]; None: no values."""
         if self.units is None:
             return None
         return self.transformed(tf.where(tf.math.is_nan(x), 0.0, x)).numpy()
@@ -159,23 +159,23 @@ class GaussianEncoder(keras.layers.Layer):
     # ---- posteriors
 
     def features(self, network_input: tf.Tensor | Mapping[str, tf.Tensor], training: bool | None = None) -> tf.Tensor:
-        """The network's features of what it reads, [B, F] float32."""
+        """Return the network's features of its input, [B, F] float32."""
         features = self.network(network_input, training=training)
         features = tf.reshape(features, [-1, *flat_size(features.shape)])
         return tf.cast(features, tf.float32)
 
     def shared(self, features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """loc and scale [B, D] of the expert, of features [B, F]."""
+        """Return loc and scale [B, D] of the expert, from features [B, F]."""
         return self.loc_head(features), scale_of(self.log_variance_head(features))
 
     def private(self, features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """loc and scale [B, P] of the posterior of the private latent variables, of features [B, F]."""
+        """Return loc and scale [B, P] of the private latent variables' posterior, from features [B, F]."""
         return self.private_loc_head(features), scale_of(self.private_log_variance_head(features))
 
     def posteriors(
         self, network_input: tf.Tensor | Mapping[str, tf.Tensor], training: bool | None = None
     ) -> tuple[Sequence[tf.Tensor], Sequence[tf.Tensor]]:
-        """(loc, scale) [B, D] of the expert, and (loc, scale) [B, P] of the private latent variables or ()."""
+        """Return (loc, scale) [B, D] of the expert, and (loc, scale) [B, P] of the private latent variables or ()."""
         features = self.features(network_input, training=training)
         return self.shared(features), self.private(features) if self.private_dim else ()
 

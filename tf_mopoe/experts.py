@@ -18,7 +18,7 @@ class Experts(NamedTuple):
 
 
 def stack_distributions(modalities, distributions, available=None):
-    """`Experts` of {name: distribution [B] x [D]}, in the order of `modalities`.
+    """Stack {name: distribution [B] x [D]} as `Experts`, in the order of `modalities`.
 
     Args:
         modalities: names of all modalities, in order.
@@ -48,6 +48,6 @@ def stack_distributions(modalities, distributions, available=None):
 
 
 def masked(experts):
-    """loc and scale [B, M, D], those of the standard density where a row has no expert."""
+    """Return loc and scale [B, M, D], those of the standard density where a row has no expert."""
     present = experts.available[..., None]
     return tf.where(present, experts.loc, 0.0), tf.where(present, experts.scale, 1.0)

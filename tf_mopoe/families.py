@@ -17,7 +17,7 @@ tfd = tfp.distributions
 
 
 class Normal:
-    """N(loc, scale^2): the one that has products."""
+    """N(loc, scale^2): the family that has products."""
 
     name = "normal"
 
@@ -28,7 +28,7 @@ class Normal:
 
     @staticmethod
     def log_probs(z: tf.Tensor, loc: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
-        """z [..., B, D] in each of S densities, loc and scale [B, S, D] -> [..., B, S], by products of matrices.
+        """Compute log densities of z [..., B, D] under loc and scale [B, S, D] -> [..., B, S], by products of matrices.
 
         Nothing of size [..., B, S, D] is formed. The square is expanded around a centre between the densities, so that
         little is lost where they are near each other.
@@ -52,7 +52,7 @@ class Normal:
 
     @staticmethod
     def noise(stream: Stream | RowStream, shape: Sequence[Any]) -> tf.Tensor:
-        """Draws of the standard density, [..., B, D]."""
+        """Draw from the standard density, [..., B, D]."""
         return stream.normal(shape)
 
     @staticmethod
@@ -75,7 +75,7 @@ class Laplace:
 
     @classmethod
     def log_probs(cls, z: tf.Tensor, loc: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
-        """z [..., B, D] in each of S densities, loc and scale [B, S, D] -> [..., B, S]."""
+        """Compute log densities of z [..., B, D] under loc and scale [B, S, D] -> [..., B, S]."""
         return cls.log_prob(z[..., None, :], loc, scale)
 
     @staticmethod
@@ -87,7 +87,7 @@ class Laplace:
 
     @staticmethod
     def noise(stream: Stream | RowStream, shape: Sequence[Any]) -> tf.Tensor:
-        """Draws of the standard density, [..., B, D]."""
+        """Draw from the standard density, [..., B, D]."""
         # The inverse of the distribution function, of u in (-1, 1): -1 itself would give infinity.
         u = stream.uniform(shape, row_axis=-2, minval=-1.0 + 2.0**-23, maxval=1.0)
         return -tf.sign(u) * tf.math.log1p(-tf.abs(u))
@@ -106,7 +106,7 @@ FAMILIES = {family.name: family for family in (Normal, Laplace)}
 
 
 def loc_and_scale(distribution: tfd.Distribution) -> tuple[tf.Tensor, tf.Tensor]:
-    """The parameters [B, D] of a distribution of one of these families."""
+    """Return the parameters [B, D] of a distribution of one of these families."""
     if isinstance(distribution, tfd.Independent):
         return distribution.distribution.loc, distribution.distribution.scale
     diagonal = getattr(getattr(distribution, "scale", None), "diag", None)
@@ -117,11 +117,11 @@ def loc_and_scale(distribution: tfd.Distribution) -> tuple[tf.Tensor, tf.Tensor]
 
 
 def scale_of(log_variance: tf.Tensor) -> tf.Tensor:
-    """exp(bounded(log_variance) / 2): finite and positive, and with a gradient, for numbers of any size."""
+    """Compute exp(bounded(log_variance) / 2): finite and positive, and with a gradient, for numbers of any size."""
     return tf.exp(0.5 * bounded(log_variance))
 
 
 def bounded(x: tf.Tensor, low: float = -IDENTITY, high: float = IDENTITY) -> tf.Tensor:
-    """The same number from low to high; beyond, it grows with the logarithm: no number is without a gradient."""
+    """Return the same number from low to high; beyond, it grows with the logarithm: no number is without a gradient."""
     above, below = tf.nn.relu(x - high), tf.nn.relu(low - x)
     return x - above + tf.math.log(1.0 + above) + below - tf.math.log(1.0 + below)

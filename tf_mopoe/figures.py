@@ -1,4 +1,4 @@
-"""Figures of what `tf_mopoe.evaluation` measures. Needs matplotlib (`pip install tf_mopoe[train]`)."""
+"""Figures of the measures of `tf_mopoe.evaluation`. Needs matplotlib (`pip install tf_mopoe[train]`)."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from tf_mopoe.files import write_aside
 def coherence_map(
     coherence: Mapping[tuple[tuple[str, ...], str], float], modalities: Sequence[str], path: os.PathLike | str
 ) -> None:
-    """Heat map of conditional coherence: a row for what is given, a column for each target, the value in each cell.
+    """Plot conditional coherence as a heat map: one row per given subset, one column per target, the value in each cell.
 
     Args:
         coherence: {(given, target): value in 0..1}, as of `evaluation.conditional_coherence`.
@@ -39,14 +39,14 @@ def coherence_map(
 def coherence_table(
     coherence: Mapping[tuple[tuple[str, ...], str], float], modalities: Sequence[str]
 ) -> tuple[list[tuple[str, ...]], np.ndarray]:
-    """The subsets given, smallest first, and [subsets, M] values; NaN where a target is given itself or not read."""
+    """Return the given subsets, smallest first, and [subsets, M] values; NaN where a target is given or was not read."""
     order = {name: number for number, name in enumerate(modalities)}
     rows = sorted({given for given, _ in coherence}, key=lambda given: (len(given), [order[name] for name in given]))
     return rows, np.array([[coherence.get((given, name), np.nan) for name in modalities] for given in rows])
 
 
 def by_number_given(lines: Mapping[str, Mapping[int, float]], path: os.PathLike | str) -> None:
-    """Curves over the number of given modalities.
+    """Plot curves over the number of given modalities.
 
     Args:
         lines: {what: {number given: value in 0..1}}.
@@ -65,7 +65,7 @@ def by_number_given(lines: Mapping[str, Mapping[int, float]], path: os.PathLike 
 
 
 def latent(loc: np.ndarray, labels: np.ndarray, path: os.PathLike | str, seed: int = 0) -> None:
-    """Posterior means in two dimensions, coloured by label: principal components, and t-SNE where scikit-learn is there.
+    """Plot posterior means in two dimensions, coloured by label: principal components, and t-SNE with scikit-learn.
 
     Args:
         loc: [N, D]; 1,000 or 2,000 rows are plenty, and t-SNE takes seconds for them.
@@ -92,7 +92,7 @@ def latent(loc: np.ndarray, labels: np.ndarray, path: os.PathLike | str, seed: i
 
 
 def principal_components(x: np.ndarray, count: int = 2) -> np.ndarray:
-    """[N, D] -> the `count` directions of most variance, [N, count]."""
+    """Project [N, D] on the `count` directions of most variance: [N, count]."""
     centred = x - x.mean(axis=0)
     _, _, directions = np.linalg.svd(centred, full_matrices=False)
     return centred @ directions[:count].T
@@ -108,5 +108,5 @@ def new_figure(width: float, height: float) -> Any:
 
 
 def save(figure: Any, path: os.PathLike | str) -> None:
-    """Written aside and renamed."""
+    """Save the figure to a temporary file and rename it."""
     write_aside(path, lambda aside: figure.savefig(aside, dpi=110))

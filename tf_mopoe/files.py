@@ -15,7 +15,7 @@ PART = ".part-"  # begins the names of what is not whole yet
 
 
 def write_aside(path, write):
-    """Calls `write` with another path of the same ending, then renames: `path` is never half written.
+    """Call `write` with another path of the same ending, then rename: `path` is never half written.
 
     Raises:
         OSError: with the name `path`, if it cannot be written; what had that name before is still there.
@@ -34,7 +34,7 @@ def write_aside(path, write):
 
 @contextlib.contextmanager
 def held(folder, shared=False, inside=()):
-    """Holds an existing folder for this process, and removes what killed processes left half written in it.
+    """Hold an existing folder for this process, and remove what killed processes left half written in it.
 
     The system ends the hold with the process, however that ends. Where folders cannot be locked (Windows, some network file
     systems) nothing is held, and nothing removed.
@@ -63,7 +63,7 @@ def held(folder, shared=False, inside=()):
 
 
 def lock(handle, shared, folder):
-    """Locks an open folder; whether this process alone has it now."""
+    """Lock an open folder; return whether this process alone has it now."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True
@@ -77,7 +77,7 @@ def lock(handle, shared, folder):
 
 
 def remove_parts(folder):
-    """Removes files and folders that were not finished."""
+    """Remove files and folders that were not finished."""
     for part in folder.glob(f"{PART}*"):
         if part.is_dir():
             shutil.rmtree(part, ignore_errors=True)

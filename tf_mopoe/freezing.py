@@ -8,12 +8,12 @@ from tf_mopoe.sharing import layers_of
 
 
 def frozen(model):
-    """{"layers": numbers, "variables": numbers} of those in `model` that are frozen, in an order that its config fixes."""
+    """Return {"layers": numbers, "variables": numbers} of the frozen ones in `model`, in an order that its config fixes."""
     return {kind: [i for i, part in enumerate(parts) if not part.trainable] for kind, parts in parts_of(model).items()}
 
 
 def freeze(model, frozen):
-    """Freezes the layers and variables of these numbers, and no others."""
+    """Freeze the layers and variables of these numbers, and no others."""
     for kind, parts in parts_of(model).items():
         flags = [number not in frozen[kind] for number in range(len(parts))]
         # A layer hands its flag down to the layers in it, of which some may have another: once more for these.
@@ -30,7 +30,7 @@ def parts_of(model):
 
 
 def hand_down(layer):
-    """Freezes what a layer is made of, if it is made with `trainable=False`: Keras does so at an assignment only."""
+    """Freeze a layer's components, if it is created with `trainable=False`: Keras does so at an assignment only."""
     if not layer.trainable:
         layer.trainable = True  # what an attribute is already is no assignment
         layer.trainable = False

@@ -11,7 +11,7 @@ from tf_mopoe import rounding
 
 
 def natural_parameters(loc, scale, available):
-    """Precision and precision-weighted loc of the experts, [B, M, D]; both 0 where a row has no expert.
+    """Return precision and precision-weighted loc of the experts, [B, M, D]; both 0 where a row has no expert.
 
     Args:
         loc, scale: [B, M, D]; positive scale. What is not available may be anything, NaN included.
@@ -24,7 +24,7 @@ def natural_parameters(loc, scale, available):
 
 
 def prior_power_or_one(prior, membership, available):
-    """The power of the prior in each product, 1 in those of no expert at all: [S] or [B, S] -> [B, S]."""
+    """Return the power of the prior in each product, 1 in those of no expert at all: [S] or [B, S] -> [B, S]."""
     have = tf.cast(available, membership.dtype)  # [B, M]
     per_row = len(membership.shape) == 3
     members = tf.linalg.matvec(membership, have) if per_row else tf.matmul(have, membership, transpose_b=True)
@@ -32,7 +32,7 @@ def prior_power_or_one(prior, membership, available):
 
 
 def sums_over_members(precision, weighted, membership, prior):
-    """The sums over the members of each subset: total precision and weighted loc, [B, S, D].
+    """Sum over the members of each subset: total precision and weighted loc, [B, S, D].
 
         total[s] = prior[s] + sum{ precision[m] : m in s };   weighted[s] = sum{ precision[m] * loc[m] : m in s }
 
@@ -45,7 +45,7 @@ def sums_over_members(precision, weighted, membership, prior):
 
 
 def products_of_experts(loc, scale, available, membership, prior):
-    """Normalised products of Gaussian experts, for every subset in one contraction.
+    """Compute normalised products of Gaussian experts, for every subset in one contraction.
 
         precision[s] = prior[s] + sum{ 1 / scale[m]^2 : m in s }
         loc[s]       = sum{ loc[m] / scale[m]^2 : m in s } / precision[s]
@@ -71,7 +71,7 @@ def products_of_experts(loc, scale, available, membership, prior):
 
 @tf.custom_gradient
 def mean_kl_of_products(precision, weighted, membership, prior, weights):
-    """sum{ weights[s] * KL( product of subset s || N(0, I) ) : s } in nats: [B].
+    """Compute sum{ weights[s] * KL( product of subset s || N(0, I) ) : s } in nats: [B].
 
     The products are those of which `sums_over_members` takes the first four arguments; weights [B, S]. The same number as
     that of `families.Normal.kl_to_standard`, but this is what all 2^M - 1 subsets cost in training: so the gradient is
@@ -108,7 +108,7 @@ def mean_kl_of_products(precision, weighted, membership, prior, weights):
 
 
 def log_probs_of_products(z, precision, weighted, membership, prior):
-    """log density of every product at z, in nats: z [..., B, D] -> [..., B, S].
+    """Compute the log density of every product at z, in nats: z [..., B, D] -> [..., B, S].
 
     The products are those of `sums_over_members`. Squares are expanded, so that z meets the M experts and not the S
     products: nothing of size [..., B, S, D] is formed, and of size [B, S, D] only parts. They are expanded around the
@@ -133,13 +133,13 @@ def log_probs_of_products(z, precision, weighted, membership, prior):
 
 
 def parts(count, size=64, most=16):
-    """Slices that cut `count` subsets: of `size`, so that what is made of them stays in a cache, but not too many."""
+    """Return slices that cut `count` subsets: of `size`, so that intermediate results stay in a cache, but not too many."""
     size = max(size, -(-count // most))
     return [slice(begin, begin + size) for begin in range(0, count, size)]
 
 
 def kl_between(loc, scale, other_loc, other_scale):
-    """KL( N(loc, scale^2) || N(other_loc, other_scale^2) ) in nats, summed over the last axis: [..., D] -> [...]."""
+    """Compute KL( N(loc, scale^2) || N(other_loc, other_scale^2) ) in nats, summed over the last axis: [..., D] -> [...]."""
     inverse = rounding.reciprocal(other_scale)
     ratio, standard = scale * inverse, (loc - other_loc) * inverse
     kl = 0.5 * tf.reduce_sum(tf.square(ratio) + tf.square(standard) - 1.0 - 2.0 * tf.math.log(ratio), axis=-1)

@@ -26,7 +26,7 @@ PRIVATE_SOURCES = ("auxiliary", "own")
 
 @dataclasses.dataclass
 class Generative:
-    """p of a batch: what an objective decodes and compares with.
+    """The generative model p of a batch, with which an objective decodes and compares.
 
     Args:
         decoders: {name: Decoder}.
@@ -59,19 +59,19 @@ class Generative:
         return {name: weight.get() for name, weight in self.term_weights.items()}
 
     def given(self, batch: Batch, training: bool = False) -> "Generative":
-        """The same p, of a batch."""
+        """Return the same p for a batch."""
         return dataclasses.replace(self, batch=batch, training=training)
 
     def select(self, names: Sequence[str]) -> "Generative":
-        """The same p, of some modalities of the batch only."""
+        """Return the same p for some modalities of the batch only."""
         return self.of(self.batch.select(names))
 
     def mask(self, flags: Mapping[str, tf.Tensor]) -> "Generative":
-        """The same p, of the batch without the modalities whose flag, {name: bool [] or [B]}, is False."""
+        """Return the same p for the batch without the modalities whose flag, {name: bool [] or [B]}, is False."""
         return self.of(self.batch.mask(flags))
 
     def take_rows(self, index: Mapping[str, tf.Tensor]) -> "Generative":
-        """The same p, of the batch whose row i has modality m of row index[m][i]: {name: int [B]}."""
+        """Return the same p for the batch whose row i has modality m of row index[m][i]: {name: int [B]}."""
         return self.of(self.batch.take_rows(index))
 
     def of(self, batch: Batch) -> "Generative":
@@ -103,7 +103,7 @@ class Generative:
         return w
 
     def private_kl(self, q: Posterior, sample: Sample, w: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """KL( q(w[m] | x[m]) || p(w[m]) ) of the modalities that z comes from, summed, in nats: [..., B].
+        """Sum KL( q(w[m] | x[m]) || p(w[m]) ) over the modalities that z comes from, in nats: [..., B].
 
         Closed where the prior has it closed; else log q(w) - log p(w) at the w drawn. Zero without private variables.
 
@@ -124,7 +124,7 @@ class Generative:
     def private_ratio(
         self, q: Posterior, sample: Sample, w: Mapping[str, tf.Tensor], frozen: bool = False
     ) -> tf.Tensor:
-        """sum{ log p(w[m]) - log q(w[m] | x[m]) : m that z comes from } at the w drawn, [..., B].
+        """Compute sum{ log p(w[m]) - log q(w[m] | x[m]) : m that z comes from } at the w drawn, [..., B].
 
         `frozen`: no gradient reaches the parameters of q(w | x) but through w.
         """
@@ -136,15 +136,15 @@ class Generative:
         return total
 
     def private_weight(self, beta: Number | tf.Tensor) -> Number | tf.Tensor:
-        """The weight in a loss of the KL of private latent variables, where that of z has weight beta."""
+        """Return the weight of the private latent variables' KL in a loss where that of z has weight beta."""
         return beta if self.private_beta is None else self.private_beta.get()
 
     def private_names(self, q: Posterior) -> list[str]:
-        """Those of the batch's modalities that have private latent variables, in q too."""
+        """Return the batch's modalities that have private latent variables, in q too."""
         return [name for name in self.batch.names if name in q.private]
 
     def is_member(self, name: str, q: Posterior, sample: Sample) -> tf.Tensor:
-        """Whether the w of a modality is its own: bool [..., B]."""
+        """Return whether the w of a modality is its own: bool [..., B]."""
         if self.auxiliary and name in sample.members:
             return q.available[name] & sample.members[name]
         return tf.broadcast_to(q.available[name], tf.shape(sample.z)[:-1])
@@ -179,7 +179,7 @@ class Generative:
         return w
 
     def mean_private(self, q: Posterior | None, z: tf.Tensor) -> dict[str, tf.Tensor]:
-        """{name: w [B, P]}: the mean of its own posterior in the rows that have it, else of its prior."""
+        """Return {name: w [B, P]}: the mean of its own posterior in the rows that have it, else of its prior."""
         w = {}
         for name, prior in self.private_priors.items():
             w[name] = tf.broadcast_to(prior.mean(z), [tf.shape(z)[0], prior.latent_dim])
@@ -196,7 +196,7 @@ class Generative:
         names: Sequence[str] | None = None,
         frozen: bool = False,
     ) -> dict[str, tf.Tensor]:
-        """log p(x[m] | z, w[m]) in nats: {name: [..., B]}, 0 where a row lacks the modality.
+        """Compute log p(x[m] | z, w[m]) in nats: {name: [..., B]}, 0 where a row lacks the modality.
 
         Args:
             z: [..., B, D]; decoders see all leading axes as one, and no row that lacks their modality.
@@ -235,7 +235,7 @@ class Generative:
         return tf.reshape(values, tf.shape(z)[:-1]) if several else values
 
     def decode(self, name: str, z: tf.Tensor, w: tf.Tensor | None = None) -> tfd.Distribution:
-        """p(x | z, w) of one modality, z [B, D] or [K * B, D]: a tfd distribution, [B] x E. Without w: its prior's mean.
+        """Decode one modality, p(x | z, w), z [B, D] or [K * B, D]: tfd distribution, [B] x E. Without w: the prior's mean.
 
         Of the batch's rows, if there is one with that modality: a likelihood that `reads_size` takes theirs.
         """
@@ -246,7 +246,7 @@ class Generative:
         return decoder(z, training=self.training, size=self.size(name, z))
 
     def size(self, name: str, z: tf.Tensor) -> tf.Tensor | None:
-        """The totals of the batch's rows, for a likelihood that `reads_size`: the data's mean where there is none."""
+        """Return the totals of the batch's rows, for a likelihood that `reads_size`: the data's mean where there is none."""
         likelihood = self.decoders[name].likelihood
         if not likelihood.reads_size or name not in self.batch.x:
             return None
@@ -257,6 +257,6 @@ class Generative:
 
 
 def own_or(other, own, member, stream):
-    """Draws from `own`, a `Mixture` of one component, where `member`, bool [..., B], else `other`, [..., B, P]."""
+    """Draw from `own`, a `Mixture` of one component, where `member`, bool [..., B], else `other`, [..., B, P]."""
     noise = tf.ensure_shape(own.family.noise(stream, tf.shape(other)), other.shape)
     return tf.where(member[..., None], own.loc[:, 0] + own.scale[:, 0] * noise, other)

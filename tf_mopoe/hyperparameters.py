@@ -17,7 +17,7 @@ def is_variable(value):
 
 
 def check_hyperparameter(name, value, **limits):
-    """Returns a number as a float, see `check_number`; a scalar `tf.Variable` or `keras.Variable` as it is."""
+    """Return a number as a float, see `check_number`; a scalar `tf.Variable` or `keras.Variable` as it is."""
     if not is_variable(value):
         return check_number(name, value, **limits)
     if len(value.shape) or not tf.as_dtype(value.dtype).is_floating:
@@ -26,12 +26,12 @@ def check_hyperparameter(name, value, **limits):
 
 
 def as_number(value):
-    """Returns the present value of a variable as a float; anything else unchanged."""
+    """Return the present value of a variable as a float; anything else unchanged."""
     return float(value.numpy()) if is_variable(value) else value
 
 
 def check_assigned(name, value, changeable):
-    """Returns a number that is assigned to the attribute `name`; a scalar tensor as the number it holds."""
+    """Return a number that is assigned to the attribute `name`; a scalar tensor as the number it holds."""
     if tf.is_tensor(value) and not is_variable(value) and hasattr(value, "numpy") and not len(value.shape):
         value = value.numpy()
     if name not in changeable or not isinstance(value, numbers.Real):
@@ -81,7 +81,7 @@ class Live:
     __slots__ = ("_hyperparameters",)  # apart from vars(self), which are the configuration
 
     def make_live(self) -> None:
-        """Creates the variables under the current `tf.distribute` strategy, once; those of inner objects too."""
+        """Create the variables under the current `tf.distribute` strategy, once; those of inner objects too."""
         if not hasattr(self, "_hyperparameters"):
             numbers = {n: v for n, v in vars(self).items() if isinstance(v, float) or is_variable(v)}
             self._hyperparameters = {name: Hyperparameter(value) for name, value in numbers.items()}

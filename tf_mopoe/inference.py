@@ -19,7 +19,7 @@ NUMBERS, MOST_ROWS = 2**22, 2**14  # of x of one modality, and rows, at a time
 
 
 class Inference:
-    """The part of a `MultimodalVAE` that answers. `inputs` are a dict, `Rows` or a data set, taken in batches.
+    """The inference methods of a `MultimodalVAE`. `inputs` are a dict, `Rows` or a data set, taken in batches.
 
     A dict's arrays may be of NumPy (any number type, masked), pandas, SciPy or TensorFlow (dense or sparse).
     """
@@ -28,7 +28,7 @@ class Inference:
     def by_batches(
         self, inputs: Inputs, stream: Stream | RowStream, function: Callable[..., Any], axis: int = 0
     ) -> Any:
-        """What `function(checked batch, stream)` returns, of all batches, along an axis of rows."""
+        """Concatenate the results of `function(checked batch, stream)` for all batches along an axis of rows."""
         if isinstance(inputs, dict) and any(map(is_symbolic, inputs.values())):
             return function(self.check_rows(inputs), stream)
         parts = []
@@ -39,11 +39,11 @@ class Inference:
         return parts[0] if len(parts) == 1 else tf.nest.map_structure(lambda *part: tf.concat(part, axis), *parts)
 
     def rows_at_a_time(self) -> int:
-        """How many rows of arrays are a batch of the methods here."""
+        """Return the number of rows of arrays per batch in the methods here."""
         return max(min(NUMBERS // max(map(math.prod, self.event_shapes.values())), MOST_ROWS), 1)
 
     def embed(self, inputs: Inputs) -> np.ndarray:
-        """The mean of the posterior of all that each row has, `subset_posterior`: NumPy float32 [N, D].
+        """Compute the mean of the posterior of all that each row has, `subset_posterior`: NumPy float32 [N, D].
 
         Raises:
             ValueError: for inputs that do not fit the model, a row that has nothing, NaN in a row that is present.
@@ -109,7 +109,7 @@ class Inference:
         seed: int | Stream | RowStream | None = None,
         private_temperature: float | Mapping[str, float] | None = None,
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """Draw what `translate` decodes, of a `Posterior`: z [B, D], and {name: w [B, P]} of private latent variables."""
+        """Sample the latent variables that `translate` decodes: z [B, D], and the private ones, {name: w [B, P]}."""
         stream = as_stream(seed)
         z = q.largest().sample(stream).z
         return z, self.private_latents(q, z, stream, private_temperature)
@@ -161,14 +161,14 @@ class Inference:
         z: tf.Tensor | None = None,
         private_temperature: float | Mapping[str, float] | None = None,
     ) -> dict[str, tf.Tensor]:
-        """As `generate`, for a number of rows that may be a tensor []; z [rows, D]: in place of the prior's."""
+        """Generate as `generate`, for a number of rows that may be a tensor []; z [rows, D]: in place of the prior's."""
         z = self.prior.sample(stream, [rows]) if z is None else z
         return self.decode(z, private=self.private_latents(None, z, stream, private_temperature))
 
     def log_likelihood(
         self, inputs: Inputs, num_samples: int = 64, seed: int | None = None, given: Sequence[str] | None = None
     ) -> tf.Tensor:
-        """Importance-weighted estimate of log p(X) of what each row has, in nats: [B].
+        """Estimate log p(X) of what each row has by importance sampling, in nats: [B].
 
             log 1/K sum{ p(X | z[k]) p(z[k]) / q(z[k] | X) : k },   z[1..K] from q, stratified over its components
 

@@ -17,7 +17,7 @@ CHUNK = 2**24  # numbers that are looked at in one go
 
 
 class Spec(NamedTuple):
-    """What a model takes of one modality."""
+    """The shape and dtype of one modality's input, and whether cells may be missing."""
 
     shape: tuple  # E
     dtype: str = "float32"  # of x in a batch, or "int32"
@@ -89,7 +89,7 @@ def check_flag(name, flag, expected, cells):
 
 
 def read_arrays(inputs, specs, argument="inputs"):
-    """The inputs as arrays {name: NumPy or `SparseRows` [N, E]} and flags {has_<name>: bool}, after `check`.
+    """Return the inputs as arrays {name: NumPy or `SparseRows` [N, E]} and flags {has_<name>: bool}, after `check_inputs`.
 
     What is a tensor of a graph stays as it is. Raises a ValueError for what does not fit.
     """
@@ -120,7 +120,7 @@ def check_not_empty(inputs):
 
 
 def check_values(arrays, specs, every_row=True, supports=None):
-    """Raise a ValueError for a row that has nothing (if `every_row`), or for values that are not what they may be.
+    """Raise a ValueError for a row that has nothing (if `every_row`), or for values that are not allowed.
 
     NaN and infinity where something is there (NaN is no value, but a missing cell, where `Spec.cells`), and what is
     outside the support.
@@ -152,7 +152,7 @@ def check_values(arrays, specs, every_row=True, supports=None):
 
 
 def check_rows(name, x, flag, spec, start, support):
-    """`check_values` of rows of one modality; returns which of them have it, bool [n]."""
+    """Check the values of rows of one modality; return which of them have it, bool [n]."""
     axes = tuple(range(1, x.ndim))
     # In one pass: a sum is finite unless a number is not, in float32, to which the model casts it.
     with np.errstate(over="ignore", invalid="ignore"):
@@ -177,7 +177,7 @@ def check_rows(name, x, flag, spec, start, support):
 
 
 def dense(arrays):
-    """The same arrays as NumPy, all rows: for inputs that fit in memory."""
+    """Convert the arrays to NumPy, all rows: for inputs that fit in memory."""
     return {key: value[:] if hasattr(value, "starts") else value for key, value in arrays.items()}
 
 
@@ -207,7 +207,7 @@ def batches(inputs, specs, batch_size):
 
 
 def first(element):
-    """The inputs of what a data set yields, (inputs,) or inputs."""
+    """Return the inputs of a data set's element, (inputs,) or inputs."""
     return element[0] if isinstance(element, tuple | list) and len(element) == 1 else element
 
 
@@ -216,7 +216,7 @@ def static_shape(value):
 
 
 def kind_of(value):
-    """NumPy's letter for the kind of numbers; "O" for what are none."""
+    """Return NumPy's letter for the kind of numbers; "O" for anything else."""
     try:
         return np.dtype(getattr(value.dtype, "as_numpy_dtype", value.dtype)).kind if value.dtype != "bfloat16" else "f"
     except (AttributeError, TypeError):

@@ -78,13 +78,13 @@ class Mixture:
         return Sample(loc + scale * tf.ensure_shape(noise, loc.shape), loc, scale, self.members(index))
 
     def gather(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """loc and scale [..., B, D] of the component `index`, int32 [..., B], of each row."""
+        """Return loc and scale [..., B, D] of the component `index`, int32 [..., B], of each row."""
         if self.num_components == 1 and len(index.shape) == 1:
             return self.loc[:, 0], self.scale[:, 0]
         return gather_rows(self.loc, index), gather_rows(self.scale, index)
 
     def members(self, index: tf.Tensor) -> dict[str, tf.Tensor]:
-        """{name: bool [..., B]}: whether the component `index`, int32 [..., B], is of the modality."""
+        """Return {name: bool [..., B]}: whether the component `index`, int32 [..., B], is of the modality."""
         if not self.names:
             return {}
         if self.membership.shape[-2] == 1:
@@ -100,17 +100,17 @@ class Mixture:
     # ---- densities and divergences
 
     def component_log_probs(self, z: tf.Tensor) -> tf.Tensor:
-        """log q[s](z) of every component: z [..., B, D] -> [..., B, S]."""
+        """Compute log q[s](z) of every component: z [..., B, D] -> [..., B, S]."""
         return self.family.log_probs(z, self.loc, self.scale)
 
     def log_prob(self, z: tf.Tensor) -> tf.Tensor:
-        """log of the mixture's density in nats: z [..., B, D] -> [..., B]."""
+        """Compute the log of the mixture's density in nats: z [..., B, D] -> [..., B]."""
         used = self.weights > 0.0
         log_weights = tf.where(used, tf.math.log(tf.where(used, self.weights, 1.0)), ABSENT)  # [B, S]
         return tf.reduce_logsumexp(log_weights + self.component_log_probs(z), axis=-1)
 
     def kl_to(self, prior: Prior, sample: Sample) -> tf.Tensor:
-        """sum{ weights[s] * KL( q[s] || prior ) : s } in nats, [B]; of the sample's shape [..., B] if it is an estimate.
+        """Compute sum{ weights[s] * KL( q[s] || prior ) : s } in nats, [B]; [..., B] as the sample if it is an estimate.
 
         Closed where the prior has it closed; else the estimate log q[s](z) - log p(z) at the sample, whose component s is.
 
@@ -123,27 +123,27 @@ class Mixture:
         return self.mean_kl_to_standard() if prior.is_standard else self.mean(prior.kl(self.loc, self.scale))
 
     def mean_kl_to_standard(self) -> tf.Tensor:
-        """sum{ weights[s] * KL( q[s] || standard density of the family ) : s }: [B]."""
+        """Compute sum{ weights[s] * KL( q[s] || standard density of the family ) : s }: [B]."""
         return self.mean(self.family.kl_to_standard(self.loc, self.scale))
 
     def mean(self, values: tf.Tensor) -> tf.Tensor:
-        """sum{ weights[s] * values[s] : s }: [B, S] -> [B]."""
+        """Compute sum{ weights[s] * values[s] : s }: [B, S] -> [B]."""
         return tf.reduce_sum(self.weights * values, axis=-1)
 
     # ---- other forms
 
     def stop_gradient(self) -> "Mixture":
-        """The same distribution, through whose parameters no gradient flows."""
+        """Return the same distribution, through whose parameters no gradient flows."""
         return Mixture(
             *map(tf.stop_gradient, (self.weights, self.loc, self.scale)), self.family, self.names, self.membership
         )
 
     def reweighted(self, weights: tf.Tensor) -> "Mixture":
-        """The mixture of the same components with other weights, [B, S]."""
+        """Return the mixture of the same components with other weights, [B, S]."""
         return Mixture(weights, self.loc, self.scale, self.family, self.names, self.membership)
 
     def take_rows(self, index: tf.Tensor) -> "Mixture":
-        """The mixture of other rows of the batch: index int [B']."""
+        """Return the mixture of other rows of the batch: index int [B']."""
         membership = self.membership
         if len(membership.shape) == 3:
             membership = tf.gather(membership, index)
@@ -151,15 +151,15 @@ class Mixture:
         return Mixture(*parameters, self.family, self.names, membership)
 
     def parameters(self) -> dict[str, tf.Tensor]:
-        """{"weights": [B, S], "loc": [B, S, D], "scale": [B, S, D]}."""
+        """Return {"weights": [B, S], "loc": [B, S, D], "scale": [B, S, D]}."""
         return {"weights": self.weights, "loc": self.loc, "scale": self.scale}
 
     def distribution(self) -> tfd.Mixture:
-        """The same as a `tfd.Mixture`, [B] x [D]."""
+        """Return the same as a `tfd.Mixture`, [B] x [D]."""
         return BatchedMixture(self)
 
     def component(self, number: int) -> tfd.Distribution:
-        """One component as a tfd distribution, [B] x [D]."""
+        """Return one component as a tfd distribution, [B] x [D]."""
         return self.family.distribution(self.loc[:, number], self.scale[:, number])
 
 
@@ -219,6 +219,6 @@ class Products(Mixture):
 
 
 def gather_rows(values, index):
-    """values[b, index[..., b]]: [B, S, ...], int32 [..., B] -> [..., B, ...]."""
+    """Gather values[b, index[..., b]]: [B, S, ...], int32 [..., B] -> [..., B, ...]."""
     rows = tf.broadcast_to(tf.range(tf.shape(values)[0]), tf.shape(index))
     return tf.gather_nd(values, tf.stack([rows, index], axis=-1))

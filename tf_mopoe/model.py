@@ -133,7 +133,7 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
 
     @property
     def generative(self) -> Generative:
-        """p, the generative side, of no batch yet: `Generative`."""
+        """The generative side p, before it is given a batch: `Generative`."""
         priors = self.prior, self.private_priors, self.auxiliary_priors
         return Generative(self.decoders, *priors, self._term_weights, self._private_beta)
 
@@ -163,7 +163,7 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
         return self.posterior_of(batch._replace(network_inputs=reads), training, stream)
 
     def posterior_of(self, batch: Batch, training: bool = False, stream: Stream | RowStream | None = None) -> Posterior:
-        """As `encode`, of a `Batch` with what the networks read."""
+        """Encode a `Batch` of what the networks read, as `encode` does for a dict of inputs."""
         experts, private, losses = {}, {}, []
         for name in batch.names:
             shared, own, loss = self.encode_modality(name, batch, training)
@@ -178,7 +178,7 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
     def encode_modality(
         self, name: str, batch: Batch, training: bool
     ) -> tuple[Sequence[tf.Tensor], Sequence[tf.Tensor], tf.Tensor]:
-        """(loc, scale) [B, D] and [B, P] or (), those of the standard density in rows without x; and the losses, []."""
+        """Return (loc, scale) [B, D] and [B, P] or (), of the standard density in rows without x; and the losses, []."""
         encoder, x = self.encoders[name], batch.network_inputs[name]
         sizes = [self.latent_dim] + [encoder.private_dim] * (encoder.private_dim > 0)
         empty = [(tf.zeros([0, size]), tf.zeros([0, size])) for size in sizes] + [()] * (2 - len(sizes))
@@ -207,7 +207,7 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
         private: Mapping[str, tf.Tensor] | None = None,
         batch: Batch | None = None,
     ) -> dict[str, tf.Tensor] | tf.Tensor:
-        """What is reported of p(x | z), z [B, D], its mean for most likelihoods: {name: [B, E]}, or one tensor by `to`.
+        """Decode z [B, D] to the value reported of p(x | z), mostly its mean: {name: [B, E]}, or one tensor by `to`.
 
         Args:
             z: latent variables.
@@ -225,7 +225,7 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
         return made if to is None else made[to]
 
     def joint_posterior(self, inputs: Mapping[str, Any], seed: int | None = None) -> tfd.Mixture:
-        """q(z | X), the mixture over the subsets of the modalities that are given: `tfd.Mixture`, [B] x [D].
+        """Return q(z | X), the mixture over the subsets of the modalities that are given: `tfd.Mixture`, [B] x [D].
 
         A subset that a row cannot form has weight 0 in that row. Where the subsets are too many (`MixtureOfProducts`), the
         mixture is that of some, drawn with `seed` (int; default: a new one).
@@ -236,14 +236,14 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
         return self.encode(self.check_rows(inputs), seed=as_stream(seed)).joint.distribution()
 
     def subset_posterior(self, inputs: Mapping[str, Any]) -> tfd.Distribution:
-        """The product of all the experts that each row has: `tfd.MultivariateNormalDiag`, [B] x [D].
+        """Return the product of all the experts that each row has: `tfd.MultivariateNormalDiag`, [B] x [D].
 
         The prior expert joins by the joint posterior's rule. Raises as `joint_posterior`.
         """
         return self.encode(self.check_rows(inputs)).subset().component(0)
 
     def call(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:
-        """{name: mean of p(x | z) [B, E]} of every modality, z the mean of the subset posterior.
+        """Reconstruct every modality, {name: mean of p(x | z) [B, E]}, z the mean of the subset posterior.
 
         (Of the joint posterior, where experts have no product: Laplace.)
         """
@@ -257,7 +257,7 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
     def terms_and_posterior(
         self, inputs: Mapping[str, Any], stream: int | Stream | RowStream | None, training: bool = False
     ) -> tuple[LossTerms, Posterior]:
-        """The objective's `LossTerms` [B] for a batch of inputs, see `loss_terms`, and q."""
+        """Compute the objective's `LossTerms` [B] for a batch of inputs, see `loss_terms`, and q."""
         stream = as_stream(stream)
         q = self.encode(inputs, training=training, seed=stream)
         p = self.generative.given(q.batch, training)
@@ -267,7 +267,7 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
         return terms._replace(loss=terms.loss + tf.add_n(losses)), q
 
     def predict(self, x: Inputs, batch_size: int | None = None, *args, **kwargs) -> dict[str, np.ndarray]:
-        """As `keras.Model.predict`: {name: reconstruction mean}, NumPy arrays [N, E], see `call`.
+        """Reconstruct, as `keras.Model.predict`: {name: reconstruction mean}, NumPy arrays [N, E], see `call`.
 
         Raises:
             ValueError: for inputs that do not fit the model, or a model whose weights are not finite.
@@ -283,14 +283,14 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
 
     @property
     def specs(self) -> dict[str, Spec]:
-        """What the model takes of each modality: {name: `inputs.Spec`}."""
+        """The shape and dtype of each modality's input: {name: `inputs.Spec`}."""
         return {
             name: Spec(shape, self.decoders[name].likelihood.x_dtype, self.encoders[name].cells)
             for name, shape in self.event_shapes.items()
         }
 
     def checked_rows(self, x: Any, every_row: bool = False) -> Any:
-        """A dict of arrays as `Rows`, after a look at all its values; whatever else x is, as it is."""
+        """Return a dict of arrays as `Rows`, after a check of all its values; any other x unchanged."""
         if not isinstance(x, dict):
             return x
         arrays = read_arrays(x, self.specs)
@@ -302,12 +302,12 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
         return Rows.of(arrays)
 
     def checked_batch(self, x: Any) -> Any:
-        """As `checked_rows`, but as a dict of arrays."""
+        """Return a dict of arrays after the checks of `checked_rows`."""
         rows = self.checked_rows(x)
         return rows[:] if isinstance(rows, Rows) else rows
 
     def check_rows(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """The inputs as a dict of NumPy arrays, or of tensors in a graph, after checks: every row has something."""
+        """Return the inputs as a dict of NumPy arrays, or of tensors in a graph, after checks: every row has something."""
         arrays = dense(read_arrays(inputs, self.specs))
         if not any(map(is_symbolic, arrays.values())):
             check_values(arrays, self.specs)

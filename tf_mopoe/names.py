@@ -15,7 +15,7 @@ MAX_LENGTH = 100  # of a plain name: files are named by it
 
 
 def plain_name(name):
-    """The name in ASCII letters, digits and underscores, a letter first; not a word of Python or of an export.
+    """Reduce the name to ASCII letters, digits and underscores, a letter first; no word of Python or of an export.
 
     Every other character becomes an underscore, those beyond ASCII their code point: "RNA-seq" is RNA_seq, "cell type"
     cell_type, "größe" gr_xf6_xdfe, "class" m_class.
@@ -27,7 +27,7 @@ def plain_name(name):
 
 
 def plain_names(modalities):
-    """{name: its plain name}.
+    """Return {name: its plain name}.
 
     Raises:
         ValueError: for a name that Keras or the flags cannot take, or two whose plain names differ in case only, if at all.

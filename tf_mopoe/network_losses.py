@@ -19,7 +19,7 @@ def call_with_losses(layer, function):
 
 
 def weight_losses(layer):
-    """The sum of the regularisers of a layer's weights, []."""
+    """Sum the regularisers of a layer's weights, []."""
     weights = [v for v in layer.trainable_weights if getattr(v, "regularizer", None) is not None]
     return total([variable.regularizer(variable) for variable in weights])
 

@@ -43,7 +43,7 @@ class FirstNotFinite:
         self.steps.assign(tf.zeros([len(self.places)], tf.int64))
 
     def checked(self, model, q, terms, loss, gradients):
-        """Notes what is not finite in a training step, and returns the gradients that it is to apply.
+        """Record what is not finite in a training step, and return the gradients to apply.
 
         Those are zeros if the loss or a gradient is not finite on any replica. A `LossScaleOptimizer` gets them as they
         are: it skips such a step by itself, and looks for a scale at which there is none.
@@ -82,7 +82,7 @@ class FirstNotFinite:
         return [with_values(gradient, value) for gradient, value in zip(gradients, values)]
 
     def check(self):
-        """Raises a ValueError that names the place and the first step, if there was one since `reset`."""
+        """Raise a ValueError that names the place and the first step, if there was one since `reset`."""
         steps = np.asarray(self.steps.read_value())
         if not steps.any():
             return
@@ -104,7 +104,7 @@ NO_ROWS = "A replica had no rows, so that its batch normalization is"
 
 
 def with_values(gradient, values):
-    """Other values in the place of a gradient's; of the same rows if it is one of an embedding."""
+    """Return a gradient with other values; of the same rows if it is one of an embedding."""
     if isinstance(gradient, tf.IndexedSlices):
         return tf.IndexedSlices(values, gradient.indices, gradient.dense_shape)
     return values
@@ -115,7 +115,7 @@ def not_finite(x):
 
 
 def bad_places(q, terms, loss):
-    """{place: bool []}, True where something is not finite before the gradients."""
+    """Return {place: bool []}, True where something is not finite before the gradients."""
     bad = {}
     for name, x in q.batch.x.items():
         have = q.available[name]
@@ -135,7 +135,7 @@ def bad_places(q, terms, loss):
 
 
 def gradient_sums(model, gradients):
-    """{place: sum of its gradients}: not finite if one of them is not (or if they are about to overflow)."""
+    """Return {place: sum of its gradients}: not finite if one of them is not (or if they are about to overflow)."""
     parts = {}
     for part in ("encoders", "decoders"):
         for name, layer in getattr(model, part).items():
@@ -154,7 +154,7 @@ def has_batch_statistics(model):
 
 
 def check_weights(model):
-    """Raises a ValueError that names a weight which is not finite, if the model has one."""
+    """Raise a ValueError that names a weight which is not finite, if the model has one."""
     floats = [variable for variable in model.weights if tf.as_dtype(variable.dtype).is_floating]
     finite = [tf.reduce_all(tf.math.is_finite(variable.value)) for variable in floats]
     bad = [variable.path for variable, good in zip(floats, finite) if not good]

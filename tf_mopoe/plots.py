@@ -1,4 +1,4 @@
-"""Pictures of what a model makes. Needs matplotlib (`pip install tf_mopoe[train]`)."""
+"""Pictures of generated data. Needs matplotlib (`pip install tf_mopoe[train]`)."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -11,17 +11,17 @@ from tf_mopoe.model import MultimodalVAE
 
 
 def picture(axes: Any, x: np.ndarray) -> None:
-    """Draws one picture [H, W, 1 or 3] in 0..1."""
+    """Draw one picture [H, W, 1 or 3] in 0..1."""
     axes.imshow(np.clip(x, 0.0, 1.0).squeeze(), cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
 
 
 def log_mel(axes: Any, x: np.ndarray) -> None:
-    """Draws one log-mel picture [bands, time, 1] in 0..1, low bands at the bottom."""
+    """Draw one log-mel picture [bands, time, 1] in 0..1, low bands at the bottom."""
     axes.imshow(np.squeeze(x), cmap="magma", vmin=0.0, vmax=1.0, origin="lower", aspect="auto")
 
 
 def word(read: Callable[[np.ndarray], Sequence[str]]) -> Callable[[Any, np.ndarray], None]:
-    """A function that draws one word, one-hot or probabilities [T, C], by `read`: [1, T, C] -> [text]."""
+    """Return a function that draws one word, one-hot or probabilities [T, C], by `read`: [1, T, C] -> [text]."""
 
     def draw(axes, x):
         axes.text(0.5, 0.5, read(x[None])[0], ha="center", va="center", family="monospace", fontsize=9)
@@ -30,7 +30,7 @@ def word(read: Callable[[np.ndarray], Sequence[str]]) -> Callable[[Any, np.ndarr
 
 
 def numbers(axes: Any, x: np.ndarray) -> None:
-    """Draws any other array as bars."""
+    """Draw any other array as bars."""
     axes.bar(np.arange(np.size(x)), np.ravel(x), width=1.0)
 
 
@@ -41,7 +41,7 @@ def translations(
     plotters: Mapping[str, Callable[[Any, np.ndarray], None]] | None = None,
     seed: int = 0,
 ) -> None:
-    """A panel for each modality that is given: its rows on top, what the model makes of them below.
+    """Plot a panel for each given modality: its rows on top, the modalities generated from them below.
 
     Args:
         model: `MultimodalVAE`.
@@ -66,7 +66,7 @@ def prior_samples(
     num_samples: int = 10,
     seed: int = 0,
 ) -> None:
-    """Rows made from the prior, a column each. Arguments as of `translations`."""
+    """Plot rows generated from the prior, one per column. Arguments as of `translations`."""
     made = model.generate(num_samples, seed=seed)
     panel = [(name, name, np.asarray(made[name])) for name in model.modalities]
     draw_rows([panel], path, plotters or {}, f"From the prior (seed {seed})")
@@ -78,7 +78,7 @@ def draw_rows(
     plotters: Mapping[str, Callable[[Any, np.ndarray], None]],
     title: str,
 ) -> None:
-    """Panels of rows (text, modality, [N, E]), one under the other, with some space between panels."""
+    """Plot panels of rows (text, modality, [N, E]), one under the other, with some space between panels."""
     columns = max(len(x) for panel in panels for _, _, x in panel)
     lines = [line for panel in panels for line in (None, *panel)][1:]  # None: the space between two panels
     heights = [0.3 if line is None else row_height(line[2]) for line in lines]

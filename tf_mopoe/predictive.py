@@ -17,7 +17,7 @@ NUMBERS = 2**23  # of x that are drawn in one go, about
 
 
 class Imputation(dict):
-    """{name: what was given, with everything missing filled}; `std`: {name: standard deviations, 0 where nothing was}."""
+    """Inputs with all missing values filled, {name: x}; `std`: {name: standard deviations, 0 where nothing was missing}."""
 
     def __init__(self, filled: Mapping[str, Any], std: Mapping[str, Any]):
         super().__init__(filled)
@@ -25,7 +25,7 @@ class Imputation(dict):
 
 
 class Predictive:
-    """The part of a `MultimodalVAE` that draws from p(x* | X)."""
+    """The posterior predictive methods of a `MultimodalVAE`: draws from p(x* | X)."""
 
     @overload
     def posterior_predictive(
@@ -45,7 +45,7 @@ class Predictive:
         seed: int | None = None,
         refine_steps: int = 0,
     ) -> dict[str, tf.Tensor] | tf.Tensor:
-        """Draw x of every modality given what each row has: z and the noise of p(x | z) both.
+        """Draw x of every modality given what each row has, with both z and the noise of p(x | z).
 
             z[k] from q(z | X), w[k] from its posterior or prior, x[k] from p(x | z[k], w[k])
 
@@ -149,7 +149,7 @@ class Predictive:
         return there if flags is None else there & np.reshape(flags, flags.shape + (1,) * (len(shape) - flags.ndim))
 
     def _predicted(self, batch, names, num_samples, stream, refine_steps):
-        """Yields (name, p(x | z) of some draws of z for all rows, [k * B] x E, stream), until there are K of each."""
+        """Yield (name, p(x | z) of some draws of z for all rows, [k * B] x E, stream), until there are K of each."""
         q = self.encode(batch)
         p = self.generative.given(q.batch)
         posterior = refined(q, p, refine_steps, stream.child("refinement")) if refine_steps else q.largest()
@@ -167,12 +167,12 @@ class Predictive:
 
 
 def batch_rows(batch):
-    """The number of rows of a dict of arrays."""
+    """Return the number of rows of a dict of arrays."""
     return int(np.shape(next(iter(batch.values())))[0])
 
 
 def as_given(value, array, there, made):
-    """What was made, in the place of what is not there of an array or DataFrame, in its form."""
+    """Return an array or DataFrame, in its form, with generated values in place of the missing ones."""
     if array is not None:
         array = np.asarray(array)
         kind = array.dtype if array.dtype.kind == "f" and array.dtype.itemsize >= 4 else np.float32

@@ -17,7 +17,7 @@ from tf_mopoe.streams import RowStream, Stream
 
 
 class Prior(keras.layers.Layer):
-    """p(z). A subclass has `log_prob` and `sample`, and `kl` if that is closed.
+    """A prior p(z). A subclass has `log_prob` and `sample`, and `kl` if it has a closed form.
 
     Its `given` arguments are what the density depends on, [..., B, D], for the priors that have `reads_shared`.
     """
@@ -31,7 +31,7 @@ class Prior(keras.layers.Layer):
         self.latent_dim, self.family = None, Normal
 
     def build_for(self, latent_dim: int, family: type = Normal, shared_dim: int | None = None) -> None:
-        """Make the variables for this many latent variables of this family; once, as a prior belongs to one model."""
+        """Create the variables for this many latent variables of this family; once, as a prior belongs to one model."""
         if self.built and (latent_dim, family) != (self.latent_dim, self.family):
             raise ValueError(
                 f"This prior already has {self.latent_dim} {self.family.name} latent variables. "
@@ -45,7 +45,7 @@ class Prior(keras.layers.Layer):
         self.built = True
 
     def log_prob(self, z: tf.Tensor, given: tf.Tensor | None = None) -> tf.Tensor:
-        """log p(z) in nats: [..., B, D] -> [..., B]."""
+        """Compute log p(z) in nats: [..., B, D] -> [..., B]."""
         raise NotImplementedError
 
     def sample(
@@ -62,7 +62,7 @@ class Prior(keras.layers.Layer):
         raise NotImplementedError
 
     def mean(self, given: tf.Tensor | None = None) -> tf.Tensor:
-        """The mean, [D] or [..., B, D]."""
+        """Return the mean, [D] or [..., B, D]."""
         return tf.zeros([self.latent_dim])
 
     def get_build_config(self) -> None:
@@ -75,7 +75,7 @@ class Located(Prior):
     has_closed_kl = True
 
     def parameters(self, given: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-        """loc and scale, [D] or [..., B, D]."""
+        """Return loc and scale, [D] or [..., B, D]."""
         raise NotImplementedError
 
     def log_prob(self, z: tf.Tensor, given: tf.Tensor | None = None) -> tf.Tensor:
@@ -83,7 +83,7 @@ class Located(Prior):
         return self.family.log_prob(z, loc, scale + tf.zeros_like(z))
 
     def kl(self, loc: tf.Tensor, scale: tf.Tensor, given: tf.Tensor | None = None) -> tf.Tensor:
-        """KL( density of loc and scale [..., D] || prior ), [...]."""
+        """Compute KL( density of loc and scale [..., D] || prior ), [...]."""
         own_loc, own_scale = self.parameters(given)
         return self.family.kl_to_standard((loc - own_loc) / own_scale, scale / own_scale)
 
@@ -145,11 +145,11 @@ class ComponentsPrior(Prior):
     """sum{ weights[c] * p[c](z) : c }, of the components that `components()` gives."""
 
     def components(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """log of the weights [C], loc and scale [C, D]."""
+        """Return the log of the weights [C], loc and scale [C, D]."""
         raise NotImplementedError
 
     def component_log_probs(self, z: tf.Tensor) -> tf.Tensor:
-        """log( weights[c] * p[c](z) ), [..., B, D] -> [..., B, C]."""
+        """Compute log( weights[c] * p[c](z) ), [..., B, D] -> [..., B, C]."""
         log_weights, loc, scale = self.components()
         return log_weights + self.family.log_probs(z[..., None, :], loc[None], scale[None])[..., 0, :]
 
@@ -157,7 +157,7 @@ class ComponentsPrior(Prior):
         return tf.reduce_logsumexp(self.component_log_probs(z), axis=-1)
 
     def responsibilities(self, z: tf.Tensor) -> tf.Tensor:
-        """p(c | z), [..., B, D] -> [..., B, C]: a row's cluster, where components are clusters (CMVAE)."""
+        """Compute p(c | z), [..., B, D] -> [..., B, C]: a row's cluster, where components are clusters (CMVAE)."""
         return tf.nn.softmax(self.component_log_probs(z))
 
     def sample(
@@ -243,7 +243,7 @@ class PseudoInputs(ComponentsPrior):
     def bind(
         self, event_shapes: Mapping[str, Sequence[int]], read: Callable[..., Any], encode: Callable[..., Any]
     ) -> None:
-        """Make the pseudo-inputs, {name: [C, *E]}.
+        """Create the pseudo-inputs, {name: [C, *E]}.
 
         Args:
             event_shapes: {name: E}.

@@ -9,7 +9,7 @@ LEARNING_RATE = 0.02
 
 
 def refined(q, p, steps, stream):
-    """A Gaussian per row that starts from q and maximises the bound on log p(X) of what the row has, p held.
+    """Optimise a Gaussian per row, from q on, for the bound on log p(X) of what the row has, with p fixed.
 
     Semi-amortised inference (Kim et al., ICML 2018): steps of Adam on loc and log of the scale. Private latent variables
     stay those of q.

@@ -8,20 +8,20 @@ import tensorflow as tf
 
 
 def rsqrt(x):
-    """1 / sqrt(x), and exactly 1 where x is 1: the scale of the prior, as of a product of no expert."""
+    """Compute 1 / sqrt(x), and exactly 1 where x is 1: the scale of the prior, as of a product of no expert."""
     return exact_at_one(tf.math.rsqrt(x), x)
 
 
 def reciprocal(x):
-    """1 / x, and exactly 1 where x is 1."""
+    """Compute 1 / x, and exactly 1 where x is 1."""
     return exact_at_one(tf.math.reciprocal(x), x)
 
 
 def exact_at_one(y, x):
-    """y, a power of x, but exactly 1 where x is 1; the gradient is that of y."""
+    """Return y, a power of x, but exactly 1 where x is 1; the gradient is that of y."""
     return y + tf.stop_gradient(tf.where(tf.equal(x, 1.0), 1.0 - y, 0.0))
 
 
 def not_negative(divergence):
-    """The divergence, but 0 where rounding has made it negative; the gradient stays."""
+    """Return the divergence, but 0 where rounding has made it negative; the gradient stays."""
     return divergence + tf.stop_gradient(tf.nn.relu(-divergence))

@@ -35,7 +35,7 @@ def stratified_samples(weights, num_samples, stream):
 
 
 def inverse_cdf(weights, u):
-    """The component in whose share of [0, 1) u falls: weights [B, S] or [S], u [..., B] -> int32 [..., B]."""
+    """Return the component in whose share of [0, 1) u falls: weights [B, S] or [S], u [..., B] -> int32 [..., B]."""
     total = tf.cumsum(weights, axis=-1)
     # Less than the last total, so that u stays before the last component with a weight: a product is so, a quotient not.
     u = tf.minimum(u, 1.0 - 2.0**-24) * total[..., -1]
@@ -78,6 +78,6 @@ def subsets(available, num_subsets, stream=None):
 
 
 def size_cdf(modalities):
-    """P(size <= k) of a uniform non-empty subset of n modalities: NumPy [M + 1, M], row n, column k - 1."""
+    """Compute P(size <= k) of a uniform non-empty subset of n modalities: NumPy [M + 1, M], row n, column k - 1."""
     counts = [[math.comb(n, k) for k in range(1, modalities + 1)] for n in range(modalities + 1)]
     return np.array([[sum(row[: k + 1]) / max(sum(row), 1) for k in range(modalities)] for row in counts])

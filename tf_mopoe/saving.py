@@ -53,7 +53,7 @@ class Saved:
         return model
 
     def save(self, filepath: os.PathLike | str, *args, **kwargs) -> None:
-        """As `keras.Model.save`, with a warning of classes that are not registered, without which no file is read.
+        """Save as `keras.Model.save`, with a warning of classes that are not registered, without which no file is read.
 
         Raises:
             ValueError: for a model whose parts cannot be made again from their configs, as a file of it could not be loaded.
@@ -85,7 +85,7 @@ class Saved:
         return children
 
     def quantize(self, *args, **kwargs) -> NoReturn:
-        """Raises a ValueError: what there is instead is `tf_mopoe.export.tflite_encoders`, and each network's own method."""
+        """Raise a ValueError: use `tf_mopoe.export.tflite_encoders` instead, or each network's own method."""
         raise ValueError(
             "`quantize` is not there for the whole model, whose heads stay in float32. For encoders of 8 bits: "
             'tf_mopoe.export.tflite_encoders(model, path, quantization="int8", representative=rows); for one network: '
@@ -93,7 +93,7 @@ class Saved:
         )
 
     def export(self, *args, **kwargs) -> NoReturn:
-        """Raises a ValueError: what there is instead is `tf_mopoe.export`."""
+        """Raise a ValueError: use `tf_mopoe.export` instead."""
         raise ValueError(
             "`export` is not there for this model, which has several signatures. For TF Serving: "
             "tf_mopoe.export.saved_model(model, path); for LiteRT: tf_mopoe.export.tflite_encoders(model, path)"

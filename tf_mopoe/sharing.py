@@ -31,12 +31,12 @@ class SharedLayer:
 
 
 def layers_of(part):
-    """A layer and all the layers in it, however deep; nothing for what is no layer."""
+    """Return a layer and all the layers in it, however deep; nothing for what is no layer."""
     return part._flatten_layers() if isinstance(part, keras.layers.Layer) else []
 
 
 def serialize(parts):
-    """The config of parts {argument: layer, other Keras object, or a dict of these}, with "shared" if they share layers."""
+    """Serialize parts {argument: layer, other Keras object, or a dict of these}, with "shared" if they share layers."""
     layers = {id(layer): layer for part in flat(parts).values() for layer in layers_of(part) if layer.variables}
     with tagged(layers.values()):
         config = keras.saving.serialize_keras_object(parts)
@@ -46,7 +46,7 @@ def serialize(parts):
 
 
 def flat(parts):
-    """{"encoders['image']": encoder, ..., "joint_posterior": layer, ...}."""
+    """Return {"encoders['image']": encoder, ..., "joint_posterior": layer, ...}."""
     result = {}
     for argument, part in parts.items():
         result |= {f"{argument}[{n!r}]": p for n, p in part.items()} if isinstance(part, dict) else {argument: part}
@@ -80,7 +80,7 @@ def tag_of(node):
 
 
 def tags(node, seen):
-    """The numbers of the layers in a config, as often as they are used; what is in a layer counts once."""
+    """Return the numbers of the layers in a config, as often as they are used; what is in a layer counts once."""
     if isinstance(node, dict):
         tag = tag_of(node)
         if tag is not None:
@@ -95,7 +95,7 @@ def tags(node, seen):
 
 
 def extracted(node, common, shared, places):
-    """The config with references to the layers whose numbers are in `common`, which are put into the list `shared`."""
+    """Return the config with references to the layers whose numbers are in `common`, which move to the list `shared`."""
     if isinstance(node, (list, tuple)):
         return type(node)(extracted(child, common, shared, places) for child in node)
     if not isinstance(node, dict):
@@ -116,7 +116,7 @@ def extracted(node, common, shared, places):
 
 
 def config_of(cls, config):
-    """What Keras writes of an object of this class: made by hand, as Keras takes objects at one address for one object."""
+    """Build the config that Keras writes of this class: by hand, as Keras takes objects at one address for one object."""
     registered = keras.saving.get_registered_name(cls)
     return {"module": cls.__module__, "class_name": cls.__name__, "config": config, "registered_name": registered}
 
@@ -136,7 +136,7 @@ def is_loading():
 
 
 def deserialize(config, custom_objects=None, safe_mode=True):
-    """The parts of what `serialize` returned (or an earlier version, one part at a time): {argument: part or dict}."""
+    """Restore parts from the result of `serialize` (or an earlier version, one part at a time): {argument: part or dict}."""
 
     def deserialized(config):
         return keras.saving.deserialize_keras_object(with_all_calls(config), custom_objects, safe_mode)
@@ -153,7 +153,7 @@ def deserialize(config, custom_objects=None, safe_mode=True):
 
 
 def with_all_calls(config):
-    """The config, in which functional networks number the calls of shared layers as they will be.
+    """Return the config, in which functional networks number the calls of shared layers as they will be.
 
     They note a layer's output by the number of its call, among their own. A shared layer may have been called before.
     """
@@ -177,7 +177,7 @@ def with_all_calls(config):
 
 
 def renumbered(node, before):
-    """The same, where [name, number of the call, number of the output] counts the calls `before` too: {name: how many}."""
+    """Renumber [name, number of the call, number of the output] to count the calls `before` too: {name: how many}."""
     if isinstance(node, dict):
         return {key: renumbered(value, before) for key, value in node.items()}
     if not isinstance(node, (list, tuple)):

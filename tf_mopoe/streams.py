@@ -51,7 +51,7 @@ class Stream:
 
 
 class RowStream:
-    """A stream of a seed per row: what a row draws depends on its seed alone, never on the batch that it comes in.
+    """A stream with one seed per row: a row's draws depend on its seed alone, never on the rest of the batch.
 
     A row draws what `Stream` of its seed draws for a batch of that row alone.
 
@@ -117,5 +117,5 @@ def as_stream(seed: int | tf.Tensor | Stream | RowStream | None = None) -> Strea
 
 
 def shuffled(count: int | tf.Tensor, stream: Stream | RowStream) -> tf.Tensor:
-    """0..count - 1 in random order, int32 [count]. (TensorFlow's own shuffle cannot be compiled by XLA.)"""
+    """Shuffle 0..count - 1: int32 [count]. (TensorFlow's own shuffle cannot be compiled by XLA.)"""
     return tf.argsort(stream.uniform([count]))

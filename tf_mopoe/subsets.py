@@ -11,7 +11,7 @@ FAMILIES = ("powerset", "unimodal", "unimodal_and_prior", "full")
 
 
 def subset_names(subsets, modalities):
-    """The subsets of a family, as tuples of modality names.
+    """Return the subsets of a family, as tuples of modality names.
 
     Args:
         subsets: "powerset" (MoPoE: all non-empty subsets, small ones first), "unimodal" (MMVAE: the singletons),
@@ -56,17 +56,17 @@ def subset_names(subsets, modalities):
 
 
 def as_subset(subset):
-    """A subset as a tuple of names; a single name may stand for its own."""
+    """Return a subset as a tuple of names; a single name may stand for its own."""
     return (subset,) if isinstance(subset, str) else tuple(subset)
 
 
 def membership_matrix(subsets, modalities):
-    """1 where a modality belongs to a subset, else 0: NumPy float32 [S, M]."""
+    """Return 1 where a modality belongs to a subset, else 0: NumPy float32 [S, M]."""
     return np.array([[name in subset for name in modalities] for subset in subsets], np.float32)
 
 
 def component_weights(membership, available):
-    """Uniform weights over the subsets that each row can form from what it has.
+    """Return uniform weights over the subsets that each row can form from what it has.
 
     A row that can form none of them (its own set of modalities is smaller than any of them, or it has none at all) gets
     all its weight on component 0, which the joint posterior then makes the product of all that the row has.

@@ -12,7 +12,7 @@ __all__ = ["align", "frames"]
 
 
 def align(tables: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], Any]:
-    """Join tables by their index: a row of any of them is a row of the result.
+    """Join tables by their index: each row of any table is a row of the result.
 
     Args:
         tables: {name: DataFrame or Series} of numbers (bool and nullable ones too), each with an index without duplicates.
@@ -52,7 +52,7 @@ def align(tables: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], Any]:
 
 
 def frames(arrays: Mapping[str, Any], tables: Mapping[str, Any], index: Any) -> dict[str, Any]:
-    """The way back: arrays of the aligned rows as DataFrames with the tables' columns.
+    """Convert arrays of the aligned rows back to DataFrames with the tables' columns.
 
     Args:
         arrays: {name: [N, columns]}, such as `model.impute(inputs)` or its `std`; flags are left out.

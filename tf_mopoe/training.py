@@ -94,13 +94,13 @@ class BoundModel(keras.Model):
         return {name: weight.get() for name, weight in self._term_weights.items()}
 
     def weights_config(self) -> str | dict[str, float] | None:
-        """`reconstruction_weights`, as they go into the configuration."""
+        """Return `reconstruction_weights` as they go into the configuration."""
         if self._weights_rule != "dict":
             return self._weights_rule
         return {name: as_number(weight) for name, weight in self.term_weights.items()}
 
     def make_training_state(self, seed: np.ndarray) -> None:
-        """Make the step, the metrics and what finds a loss that is not finite; `seed`: int32 [2], of all draws."""
+        """Create the step, the metrics and the check for a loss that is not finite; `seed`: int32 [2], of all draws."""
         # Steps that were taken, apart from the optimizer's: it counts updates, and starts again when compiled again. No
         # weight, as it is none of the parameters; saving.py saves it.
         self.step = tf.Variable(
@@ -121,7 +121,7 @@ class BoundModel(keras.Model):
     def loss_terms(
         self, inputs: Mapping[str, Any], stream: int | Stream | RowStream | None, training: bool = False
     ) -> LossTerms:
-        """The objective's `LossTerms` [B] for a batch of inputs.
+        """Compute the objective's `LossTerms` [B] for a batch of inputs.
 
         In the loss is also what the networks add to it: regularisers, and `add_loss` once per call of a network.
         """
@@ -170,13 +170,13 @@ class BoundModel(keras.Model):
         return self.update_metrics(q.available, values)
 
     def stream(self, name: str, number: int | tf.Tensor | tf.Variable) -> Stream:
-        """The stream of a step of training or a batch of evaluation, another one on each replica."""
+        """Return the stream of a training step or an evaluation batch, a different one on each replica."""
         context = tf.distribute.get_replica_context()
         stream = Stream(tf.constant(self.base_seed)).child(name).child(tf.convert_to_tensor(number))
         return stream.child(context.replica_id_in_sync_group if context else 0)
 
     def metric_values(self, terms: LossTerms) -> dict[str, tf.Tensor]:
-        """{metric: values [B]} of `LossTerms`; of the modalities that the batch has."""
+        """Return {metric: values [B]} of `LossTerms`, for the modalities that the batch has."""
         reconstruction = {f"reconstruction_{name}": term for name, term in terms.reconstruction.items()}
         values = {"loss": terms.loss, **reconstruction, "kl": terms.kl, "private_kl": terms.private_kl}
         values |= {"elbo": terms.elbo, **terms.extra}
@@ -206,13 +206,13 @@ class BoundModel(keras.Model):
         weighted_metrics: None = None,
         **kwargs,
     ) -> None:
-        """As `keras.Model.compile`, of an optimizer: the objective is the loss, and its terms are the metrics."""
+        """Compile with an optimizer, as `keras.Model.compile`: the objective is the loss, and its terms are the metrics."""
         given = {"loss": loss, "loss_weights": loss_weights, "metrics": metrics, "weighted_metrics": weighted_metrics}
         arguments.check_no_losses({name: value for name, value in given.items() if value is not None})
         super().compile(optimizer, **kwargs)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Keras' own, which it leaves to the models that have a `compile` of their own."""
+        """Compile from a saved configuration, which Keras leaves to models that override `compile`."""
         config = dict(config)
         numbers = config.pop("optimized", None)  # None: of an earlier version
         self.compile(**keras.saving.deserialize_keras_object(config))
@@ -221,7 +221,7 @@ class BoundModel(keras.Model):
             self.optimizer.build(variables)
 
     def get_compile_config(self) -> dict[str, Any] | None:
-        """Keras' own, and for which variables the optimizer was built: some may have been frozen since, or all before."""
+        """Return Keras' configuration and the optimizer's variables: some may have been frozen since, or all before."""
         config = super().get_compile_config()
         if config:
             known = {id(v) for v in self.optimizer._trainable_variables} if self.optimizer.built else set()
@@ -231,7 +231,7 @@ class BoundModel(keras.Model):
     def fit(
         self, x: Inputs | None = None, y: None = None, batch_size: int | None = None, *args, **kwargs
     ) -> keras.callbacks.History:
-        """As `keras.Model.fit`; `x` is a dict of arrays, `Rows` or a data set of such dicts, and there is no `y`.
+        """Train, as `keras.Model.fit`; `x` is a dict of arrays, `Rows` or a data set of such dicts, and there is no `y`.
 
         Arrays may be of NumPy (any number type, masked), pandas, SciPy or TensorFlow (dense or sparse). They are not copied:
         a batch is read when it is needed. What a normalization or a likelihood takes from the data is taken here, once, if
@@ -267,7 +267,7 @@ class BoundModel(keras.Model):
         return super().fit(**given)
 
     def build_optimizer(self) -> None:
-        """Creates the optimizer's variables before the step is traced, which would otherwise be traced twice."""
+        """Create the optimizer's variables before the step is traced, which would otherwise be traced twice."""
         if getattr(self, "optimizer", None) and not self.optimizer.built and self.trainable_variables:
             with self.distribute_strategy.scope():
                 self.optimizer.build(self.trainable_variables)
@@ -281,7 +281,7 @@ class BoundModel(keras.Model):
         num_samples: int = 1,
         **kwargs,
     ) -> Any:
-        """As `keras.Model.evaluate`; `x` is a dict of arrays, `Rows` or a data set of such dicts; there is no `y`.
+        """Evaluate, as `keras.Model.evaluate`; `x` is a dict of arrays, `Rows` or a data set of such dicts; there is no `y`.
 
         Args:
             num_samples: draws of each row's latent variables over which its terms are averaged; default 1. More of them
@@ -296,7 +296,7 @@ class BoundModel(keras.Model):
         return super().evaluate(**(given | given.pop("kwargs", {})))
 
     def train_on_batch(self, x: Mapping[str, Any] | None = None, *args, **kwargs) -> Any:
-        """As `keras.Model.train_on_batch`; raises as `fit`."""
+        """Train on one batch, as `keras.Model.train_on_batch`; raises as `fit`."""
         given = arguments.arguments_of_call(super().train_on_batch, x, *args, **kwargs)
         given["x"] = self.checked_batch(x)
         self.adapt_once(given["x"])
@@ -307,18 +307,18 @@ class BoundModel(keras.Model):
         return logs
 
     def test_on_batch(self, x: Mapping[str, Any] | None = None, *args, **kwargs) -> Any:
-        """As `keras.Model.test_on_batch`; raises as `evaluate`."""
+        """Evaluate on one batch, as `keras.Model.test_on_batch`; raises as `evaluate`."""
         given = arguments.arguments_of_call(super().test_on_batch, x, *args, **kwargs)
         return super().test_on_batch(**given | {"x": self.checked_batch(x)})
 
 
 def unpack(data):
-    """The inputs of what `fit` hands to a step."""
+    """Return the inputs from the data that `fit` passes to a step."""
     inputs, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     arguments.check_no_labels(y, sample_weight)
     return inputs
 
 
 def mean_loss(loss):
-    """Mean over the rows [B] -> []; 0 for no rows, as a replica may have at the end of the data."""
+    """Average over the rows, [B] -> []; 0 for no rows, as a replica may have at the end of the data."""
     return tf.math.divide_no_nan(tf.reduce_sum(loss), tf.cast(tf.size(loss), loss.dtype))

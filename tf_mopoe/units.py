@@ -42,7 +42,7 @@ class Units(keras.layers.Layer):
         return (x - tf.convert_to_tensor(self.center)) / tf.convert_to_tensor(self.spread)
 
     def back(self, x: tf.Tensor) -> tf.Tensor:
-        """The inverse of the call."""
+        """Apply the inverse of the call."""
         return tf.convert_to_tensor(self.center) + tf.convert_to_tensor(self.spread) * x
 
 
@@ -67,7 +67,7 @@ class Moments:
         self.count, self.rows = total, self.rows + len(x)
 
     def of_variables(self, numbers: np.ndarray | slice | list[int]) -> "Moments":
-        """The moments of some variables of the last axis, by their numbers."""
+        """Return the moments of some variables of the last axis, by their numbers."""
         other = Moments()
         other.rows = self.rows
         other.count, other.mean, other.squares = (
@@ -76,7 +76,7 @@ class Moments:
         return other
 
     def mean_and_spread(self, shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-        """float32 mean and standard deviation in a shape that E broadcasts from: [E], [1, .., C] or []."""
+        """Return float32 mean and standard deviation in a shape that E broadcasts from: [E], [1, .., C] or []."""
         count, mean, squares = (
             np.broadcast_to(part, np.shape(self.mean)) for part in (self.count, self.mean, self.squares)
         )
@@ -89,17 +89,17 @@ class Moments:
         return pooled.reshape(shape).astype(np.float32), spread.reshape(shape).astype(np.float32)
 
     def known(self, shape: Sequence[int]) -> np.ndarray:
-        """Which variables have any value, bool in such a shape."""
+        """Return which variables have any value, bool in such a shape."""
         count = np.broadcast_to(self.count, np.shape(self.mean))
         return (count.sum(axis=self.axes_over(shape), keepdims=True) > 0).reshape(shape)
 
     def axes_over(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """The axes of E that are pooled in such a shape."""
+        """Return the axes of E that are pooled in such a shape."""
         sizes = np.shape(self.mean)
         lead = (1,) * (len(sizes) - len(shape)) + tuple(shape)
         return tuple(axis for axis, (size, wanted) in enumerate(zip(sizes, lead)) if size != wanted)
 
 
 def units_shape(event_shape: Sequence[int]) -> tuple[int, ...]:
-    """The shape of the units of x of shape E: one per variable of a table, one per channel of what has more axes."""
+    """Return the shape of the units of x of shape E: one per variable of a table, one per channel of more axes."""
     return tuple(event_shape) if len(event_shape) == 1 else (*(1,) * (len(event_shape) - 1), event_shape[-1])

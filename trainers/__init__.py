@@ -9,7 +9,7 @@ import os
 
 @contextlib.contextmanager
 def silent_stderr():
-    """Sends what is written to file descriptor 2, by C++ too, to the null device."""
+    """Redirect what is written to file descriptor 2, by C++ too, to the null device."""
     kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
     try:

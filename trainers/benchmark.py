@@ -116,7 +116,7 @@ def has_peer(python):
 
 
 def case(workload, modalities, mode):
-    """One mode of one workload, with the peer if it has it: see `trainers.statistics`."""
+    """Time one mode of one workload, with the peer if it has it: see `trainers.statistics`."""
     title = workload if MODALITIES[workload] else f"{workload}, M = {modalities}"
     print(f"{title}: {mode}", file=sys.stderr)
     common = [f"--workload={workload}", f"--modalities={modalities}", f"--mode={mode}"]
@@ -149,7 +149,7 @@ def peer_command(common, rows):
 
 
 def imports():
-    """The import, each time in a process of its own."""
+    """Time the import, each time in a new process."""
     names = ("import tf_mopoe", "import tensorflow, tensorflow_probability")
     times = alternate({name: import_in_a_process(name) for name in names}, FLAGS.rounds, FLAGS.seconds)
     works = [{"name": name, "seconds": seconds, "batch_size": 1, "parameters": 0} for name, seconds in times.items()]

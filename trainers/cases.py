@@ -33,7 +33,7 @@ LOOP_STEPS = 10  # steps in one call of the trainers' loop, its default
 
 
 def timed(function, model):
-    """A work: steps -> seconds of each call of `function` on rows in memory."""
+    """Return a work, steps -> seconds of each call of `function` on rows in memory."""
     pool = itertools.cycle([workloads.rows(model, FLAGS.batch_size, seed) for seed in range(4)])
 
     def work(steps):
@@ -48,13 +48,13 @@ def timed(function, model):
 
 
 def compiled(function, model):
-    """`function` of a dict of inputs as a graph for any number of rows, as one would export it."""
+    """Return a work of `function`, of a dict of inputs, as a graph for any number of rows, as one would export it."""
     signature = {n: tf.TensorSpec((None, *shape), tf.float32, name=n) for n, shape in model.event_shapes.items()}
     return timed(tf.function(function, input_signature=[signature], autograph=False), model)
 
 
 def bare_step(model):
-    """The model's train step on rows in memory."""
+    """Return a work of the model's train step on rows in memory."""
     count = FLAGS.steps_per_call
 
     @tf.function
@@ -79,7 +79,7 @@ def floor(model):
 
 
 def encode(model):
-    """From the first modality alone."""
+    """Encode from the first modality alone."""
     first = model.modalities[0]
 
     def posterior(inputs):
@@ -90,7 +90,7 @@ def encode(model):
 
 
 def joint(model):
-    """All components of the joint posterior, from all modalities."""
+    """Compute all components of the joint posterior, from all modalities."""
 
     def posterior(inputs):
         return model.encode(inputs).joint.parameters()
@@ -99,7 +99,7 @@ def joint(model):
 
 
 def translate(model):
-    """From the first modality to the last."""
+    """Translate from the first modality to the last."""
     first, last = model.modalities[0], model.modalities[-1]
 
     def through_model(inputs):
@@ -121,7 +121,7 @@ def translate(model):
 
 
 def fit(model):
-    """Keras' fit, from the data set's rows."""
+    """Run Keras' fit, from the data set's rows."""
     data = pictures(model)
 
     class Ends(keras.callbacks.Callback):
@@ -140,7 +140,7 @@ def fit(model):
 
 
 def trainer(model):
-    """The trainers' loop, from the data set's rows."""
+    """Run the trainers' loop, from the data set's rows."""
     data = pictures(model)
 
     def work(steps):
@@ -156,7 +156,7 @@ def trainer(model):
 
 
 def data(model):
-    """The data set alone, nothing done with its rows."""
+    """Read the data set alone, without a train step."""
     data = pictures(model)
 
     def work(steps):
@@ -167,7 +167,7 @@ def data(model):
 
 
 def pictures(model):
-    """PolyMNIST's rows, of the first backgrounds."""
+    """Return PolyMNIST's rows, of the first backgrounds."""
     rows, _ = polymnist(FLAGS.data_dir, FLAGS.backgrounds)
 
     def make(numbers):

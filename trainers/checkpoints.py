@@ -22,19 +22,19 @@ def path_of(out, step):
 
 
 def steps(out):
-    """The steps of the checkpoints that are there, in order."""
+    """Return the steps of the checkpoints in the folder, in order."""
     files = (pathlib.Path(out) / "checkpoints").glob("step_*.keras")
     found = (re.fullmatch(r"step_(\d+)\.keras", file.name) for file in files)
     return sorted(int(match[1]) for match in found if match)
 
 
 def metrics_state(model):
-    """{name: values of a metric's variables}. On several machines all have to ask for it, as each has its share."""
+    """Return {name: values of a metric's variables}. On several machines all must call it, as each has its share."""
     return {metric.name: [variable.numpy().tolist() for variable in metric.variables] for metric in model.metrics}
 
 
 def save(model, out, step, metrics=None):
-    """Saves the model and `metrics`, its `metrics_state`; default: the present one.
+    """Save the model and `metrics`, its `metrics_state`; default: the present one.
 
     A model whose weights are not finite is a ValueError, and no checkpoint goes.
     """
@@ -54,7 +54,7 @@ def save(model, out, step, metrics=None):
 
 
 def load(out, step):
-    """The model, optimizer and metrics after `step` steps. A file that is torn, or no such model, is a ValueError."""
+    """Load model, optimizer and metrics after `step` steps. Raise a ValueError for a torn file, or no such model."""
 
     def load(path):
         model = reading.vae(path)

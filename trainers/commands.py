@@ -13,7 +13,7 @@ FLAGS = flags.FLAGS
 
 
 def run(main):
-    """Parses the flags and calls `main`; a word that is not part of a flag is a usage error.
+    """Parse the flags and call `main`; a word that is not part of a flag is a usage error.
 
     Args:
         main: function of the command line's words that are left, always the program's name alone.
@@ -33,7 +33,7 @@ def run(main):
 
 
 def refuse(names, why):
-    """Raises a usage error if one of these flags has another value than its default.
+    """Raise a usage error if one of these flags has another value than its default.
 
     Args:
         names: of flags that have no effect.
@@ -46,7 +46,7 @@ def refuse(names, why):
 
 @contextlib.contextmanager
 def output_folder(path, inside=()):
-    """Creates the folder of --out if it is absent, and holds it: see `files.held`. A usage error if that is impossible."""
+    """Create the folder of --out if it is absent, and hold it: see `files.held`. A usage error if that is impossible."""
     with contextlib.ExitStack() as stack:
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ def output_folder(path, inside=()):
 
 
 def warnings_only():
-    """Shows warnings and errors alone, unless --verbosity asks for more: an export logs much."""
+    """Show warnings and errors alone, unless --verbosity asks for more: an export logs much."""
     if not FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)
         tf.get_logger().setLevel("WARNING")

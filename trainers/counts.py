@@ -39,7 +39,7 @@ LIKELIHOODS = {
 
 
 def load():
-    """Counts [700, 765], float32, of scanpy's file: its rows are log(1 + 10,000 count / total)."""
+    """Load counts [700, 765], float32, from scanpy's file: its rows are log(1 + 10,000 count / total)."""
     spec = importlib.util.find_spec("scanpy")
     if spec is None:
         raise app.UsageError("This needs the data in scanpy's wheel: pip install --no-deps scanpy")
@@ -57,7 +57,7 @@ def load():
 
 
 def trained(inputs, likelihood, seed):
-    """A model of modalities of counts."""
+    """Train a model of modalities of counts."""
     keras.utils.set_random_seed(seed)
     encode, units, latent_dim = mopoe.networks.mlp_encoder, (FLAGS.hidden_units,), FLAGS.latent_dim
     sizes = {name: x.shape[1] for name, x in inputs.items()}
@@ -81,13 +81,13 @@ def trained(inputs, likelihood, seed):
 
 
 def split(count, seed):
-    """Numbers of the rows for training and for the test, one in five."""
+    """Return the numbers of the rows for training and for the test, one in five."""
     order = np.random.default_rng(seed).permutation(count)
     return order[count // 5 :], order[: count // 5]
 
 
 def likelihoods(counts, seed):
-    """Nats of a held-out cell, given the totals of its counts, by each likelihood."""
+    """Measure nats per held-out cell, given the totals of its counts, for each likelihood."""
     train, test = split(len(counts), seed)
     for name in LIKELIHOODS:
         start = time.time()
@@ -98,7 +98,7 @@ def likelihoods(counts, seed):
 
 
 def assay(counts, seed):
-    """The second half of the genes made from the first one, for held-out cells: rmse of log(1 + 10,000 share)."""
+    """Predict the second half of the genes from the first, for held-out cells: rmse of log(1 + 10,000 share)."""
     from sklearn.linear_model import RidgeCV
 
     train, test = split(len(counts), seed)

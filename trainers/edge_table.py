@@ -73,7 +73,7 @@ class OnDevice:
         self.encode, self.name = runner(file), name
 
     def network_input(self, x, stream=None):
-        """x: what a network reads of it is in the file."""
+        """Return x: the file itself computes the network's input."""
         return x
 
     def posteriors(self, x, training=False):
@@ -91,7 +91,7 @@ def runner(file):
 
 
 def seconds(file, name, x):
-    """Median time of encoding x [B, E]."""
+    """Measure the median time of encoding x [B, E], seconds."""
     encode = runner(file)
     times = []
     for _ in range(FLAGS.repeats + 5):
@@ -102,7 +102,7 @@ def seconds(file, name, x):
 
 
 def harm(model, files, splits, label_functions):
-    """Linear accuracy of each modality's latent, and coherence of each pair, with the encoders on a device."""
+    """Measure linear accuracy of each modality's latent, and coherence of each pair, with the encoders on a device."""
     (train, train_labels), (test, labels) = splits
     own = dict(model.encoders)
     model.encoders.update({name: OnDevice(file, name) for name, file in files.items()})

@@ -83,7 +83,7 @@ def evaluate(run, settings, out):
 
 
 def coherence(model, inputs, labels, experiment, classifiers):
-    """What is made of what is given, read by classifiers."""
+    """Measure the coherence of generated data by classifiers."""
     conditional = evaluation.conditional_coherence(
         model, inputs, labels, classifiers, seed=FLAGS.seed, progress=bar("conditional coherence")
     )
@@ -99,7 +99,7 @@ def coherence(model, inputs, labels, experiment, classifiers):
 
 
 def latent_space(model, inputs, labels, experiment, classifiers):
-    """What a linear probe and a Gaussian mixture find there."""
+    """Measure the latent space by a linear probe and a Gaussian mixture."""
     rows, train_labels = experiments.load(experiment, "train", seed=FLAGS.seed)
     rows = rows.take(FLAGS.probe_rows) if FLAGS.probe_rows else rows
     train, train_labels = rows[:], train_labels[: len(rows)]
@@ -115,7 +115,7 @@ def latent_space(model, inputs, labels, experiment, classifiers):
 
 
 def likelihoods(model, inputs):
-    """How likely test rows are."""
+    """Estimate the log-likelihoods of test rows."""
     settings = {"num_samples": FLAGS.num_samples, "seed": FLAGS.seed}
     joint = evaluation.joint_log_likelihoods(model, inputs, progress=bar("joint log-likelihoods"), **settings)
     conditional = evaluation.conditional_log_likelihoods(
@@ -131,7 +131,7 @@ def likelihoods(model, inputs):
 
 
 def distances(model, inputs, classifiers):
-    """How near what is made is to real rows, of the modalities that have a trained classifier."""
+    """Measure distances of generated to real rows, for the modalities that have a trained classifier."""
     trained = {name: classifier for name, classifier in classifiers.items() if isinstance(classifier, keras.Model)}
     features = {"classifier": {name: evaluation.classifier_features(c) for name, c in trained.items()}}
     if FLAGS.inception:
@@ -162,7 +162,7 @@ def draw(model, inputs, labels, experiment, metrics, out):
 
 
 def load_classifiers(experiment, modalities, folder):
-    """Those that an earlier evaluation left in `folder`; those that are missing are trained, and left there."""
+    """Load the classifiers that an earlier evaluation left in `folder`; train the missing ones, and save them there."""
     classifiers = {file.stem: reading.load_classifier(file) for file in sorted(folder.glob("[!.]*.keras"))}
     classifiers = experiment.label_functions | classifiers
     if missing := set(modalities) - set(classifiers):

@@ -82,7 +82,7 @@ class Digits:
         return assemble(networks, latent_dim, private_dim, **settings | kwargs)
 
     def train_classifiers(self, seed=0):
-        """Trained on the embedded training split, whatever `speech` is."""
+        """Train on the embedded training split, whatever `speech` is."""
         data = digits.arrays()
         epochs = {"image": 12, "speech": 20}
         return {
@@ -155,7 +155,7 @@ class PolyMNIST:
         self.data_dir, self.backgrounds = data_dir, backgrounds
 
     def load(self, split, seed=0, epoch=0):
-        """The pictures do not change with `epoch`, nor with `seed`: they are one data set."""
+        """Load the pictures, which change neither with `epoch` nor with `seed`: they are one data set."""
         return mopoe.datasets.polymnist(self.data_dir, self.backgrounds, split)
 
     def model(self, latent_dim, private_dim=0, **kwargs):
@@ -189,7 +189,7 @@ class SmallPolyMNIST(PolyMNIST):
 
 
 def assemble(networks, latent_dim, private_dim, method, private_temperature=1.0, **kwargs):
-    """A `MultimodalVAE` of {name: (encoder network, decoder network, likelihood)} and a `tf_mopoe.methods.Method`."""
+    """Assemble a `MultimodalVAE` of {name: (encoder network, decoder network, likelihood)} and a `methods.Method`."""
     if private_dim:
         kwargs["private_temperature"] = private_temperature
     return mopoe.MultimodalVAE(
@@ -201,18 +201,18 @@ def assemble(networks, latent_dim, private_dim, method, private_temperature=1.0,
 
 
 def private_dim(experiment, method):
-    """The private latent variables of each modality that a run has by default."""
+    """Return the default number of private latent variables of each modality."""
     return experiment.private_dim if METHODS[method](1.0).needs_private else 0
 
 
 def make(settings):
-    """The experiment of a run's flags, {flag: value}."""
+    """Create the experiment of a run's flags, {flag: value}."""
     experiment = EXPERIMENTS[settings["dataset"]]
     return experiment(**{name: settings[name] for name in experiment.sources})
 
 
 def check_sources(dataset):
-    """Raises a usage error for a flag that says where another data set's data is."""
+    """Raise a usage error for a flag that names another data set's location."""
     sources = EXPERIMENTS[dataset].sources
     others = {name for experiment in EXPERIMENTS.values() for name in experiment.sources} - set(sources)
     told = ", ".join(f"--{name}" for name in sources) or "no flag"
@@ -220,7 +220,7 @@ def check_sources(dataset):
 
 
 def load(experiment, split, seed=0, epoch=0):
-    """(`Rows`, labels) of an experiment."""
+    """Load (`Rows`, labels) of an experiment."""
     if "data_dir" in experiment.sources and experiment.data_dir is None:
         raise app.UsageError("--dataset needs --data_dir, the folder where the data is or is to be put. Received: none")
     inputs, labels = experiment.load(split, seed=seed, epoch=epoch)

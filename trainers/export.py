@@ -48,7 +48,7 @@ def megabytes(*paths):
 
 
 def representative(run):
-    """The rows whose values set the ranges of 8 bits; None if that is not asked for."""
+    """Return the rows whose values set the ranges of 8 bits; None if that is not asked for."""
     if FLAGS.quantization != "int8":
         return None
     experiment = experiments.make(reading.read_json(run / "flags.json"))

@@ -11,7 +11,7 @@ ROWS = {"rna": 620, "meth": 560, "prot": 430, "clin": 760}
 
 
 def simulate(seed=7):
-    """Make the tables.
+    """Simulate the tables.
 
     Args:
         seed: int, of all draws.
@@ -39,7 +39,7 @@ def simulate(seed=7):
 
 
 def counts(rng, z, pandas):
-    """Negative binomial, of a depth per patient; few factors in each gene."""
+    """Simulate negative binomial counts, of a depth per patient; few factors in each gene."""
     loadings = rng.normal(0, 0.35, (FACTORS, 2000)) * (rng.random((FACTORS, 2000)) < 0.3)
     depth = np.exp(rng.normal(0, 0.4, PATIENTS))
     mean = np.exp(rng.normal(2.0, 1.2, 2000) + z @ loadings) * depth[:, None]
@@ -49,21 +49,21 @@ def counts(rng, z, pandas):
 
 
 def shares(rng, z, pandas):
-    """Beta, one cell in 20 empty."""
+    """Simulate shares, Beta, one cell in 20 empty."""
     share = 1 / (1 + np.exp(-(rng.normal(0, 1.5, 200) + z @ rng.normal(0, 0.6, (FACTORS, 200)))))
     drawn = pandas.DataFrame(rng.beta(share * 20 + 0.01, (1 - share) * 20 + 0.01)).add_prefix("site")
     return drawn.mask(rng.random(drawn.shape) < 0.05)
 
 
 def levels(rng, z, pandas):
-    """Log-normal, one cell in 12 empty."""
+    """Simulate levels, log-normal, one cell in 12 empty."""
     logs = 0.4 * z @ rng.normal(0, 1, (FACTORS, 100)) + rng.normal(0, 0.5, (PATIENTS, 100)) + rng.normal(3, 1, 100)
     drawn = pandas.DataFrame(np.exp(logs)).add_prefix("protein")
     return drawn.mask(rng.random(drawn.shape) < 0.08)
 
 
 def clinical(rng, z, pandas):
-    """Numbers and classes, one cell in 8 empty."""
+    """Simulate numbers and classes, one cell in 8 empty."""
     stage = lambda: pandas.cut(z[:, 2] + rng.normal(0, 0.8, PATIENTS), 4, labels=["I", "II", "III", "IV"])  # noqa: E731
     table = pandas.DataFrame(
         {

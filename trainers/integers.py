@@ -70,7 +70,7 @@ def bits():
 
 
 def peak():
-    """Of this process' resident memory, MB."""
+    """Return the peak of this process' resident memory, MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

@@ -1,4 +1,4 @@
-"""Works in processes of their own, and turns between them: only what is timed alternately can be compared."""
+"""Interleaves works that run in separate processes: only what is timed in turns can be compared."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import tempfile
 
 
 class Failed(Exception):
-    """A work that could not be done, for want of memory."""
+    """A work that failed for lack of memory."""
 
 
 class Worker:
@@ -59,7 +59,7 @@ class Worker:
         return told
 
     def work(self, name):
-        """The function steps -> seconds of each of them."""
+        """Return the function steps -> seconds of each of them."""
 
         def take(steps):
             self.process.stdin.write(f"{name} {steps}\n")
@@ -70,14 +70,14 @@ class Worker:
 
 
 def resident_peak_mb(process):
-    """Of a process that lives; None where the system has no /proc. (A child's ru_maxrss begins with its parent's.)"""
+    """Return a running process' peak; None where the system has no /proc. (A child's ru_maxrss starts at its parent's.)"""
     path = pathlib.Path(f"/proc/{process}/status")
     lines = path.read_text().splitlines() if path.exists() else []
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), None)
 
 
 def alternate(works, rounds, seconds):
-    """Times works in turns: some steps of the first, some of the next, and again.
+    """Time works in turns: some steps of the first, some of the next, and again.
 
     Args:
         works: {name: function steps -> list of seconds}.

@@ -14,7 +14,7 @@ from trainers.progress import Progress
 
 
 def make_strategy(name, replicas=0):
-    """Creates the `tf.distribute` strategy of a flag's value. To be called before TensorFlow does anything else.
+    """Create the `tf.distribute` strategy of a flag's value. To be called before TensorFlow does anything else.
 
     Args:
         name: "none", "mirrored" (all GPUs of this machine), "multiworker" (all workers that TF_CONFIG names), or "auto":
@@ -34,7 +34,7 @@ def make_strategy(name, replicas=0):
 
 
 def is_chief(strategy):
-    """Whether this process writes the run's files: the one of the job "chief" or, in a cluster without one, worker 0."""
+    """Return whether this process writes the run's files: that of the job "chief" or, in a cluster without one, worker 0."""
     resolver = strategy.cluster_resolver
     if resolver is None or not resolver.task_type:
         return True
@@ -43,7 +43,7 @@ def is_chief(strategy):
 
 
 def batches(strategy, rows, batch_size, seed, skip):
-    """Iterates over this epoch's batches of `batch_size` rows (all replicas together), in an order set by `seed`."""
+    """Iterate over this epoch's batches of `batch_size` rows (all replicas together), in an order set by `seed`."""
     order = np.random.default_rng(seed).permutation(len(rows))
     order = order[skip * batch_size : len(order) // batch_size * batch_size]
     return iter(strategy.experimental_distribute_dataset(rows.dataset(batch_size, order=order)))
@@ -62,7 +62,7 @@ def train(
     callback_every=0,
     on_progress=None,
 ):
-    """Trains a compiled model and reports its progress to a callback.
+    """Train a compiled model and report its progress to a callback.
 
     Args:
         model: `MultimodalVAE`, made and compiled under `strategy`.

@@ -36,7 +36,7 @@ TEST_SHARE = 0.2
 
 
 def voice_of(variant):
-    """The voice a variant belongs to: `steph2` and `steph3` are steph; m1..m8 and f1..f5 are different people."""
+    """Return the voice a variant belongs to: `steph2` and `steph3` are steph; m1..m8 and f1..f5 are different people."""
     return variant if re.fullmatch(r"[mf]\d", variant) else re.sub(r"\d+$", "", variant).lower()
 
 
@@ -47,7 +47,7 @@ def variants():
 
 
 def speak(text, voice, speed, pitch):
-    """One recording, at 8 kHz, silence at its ends cut away: float64 [T] in -1..1."""
+    """Synthesize one recording, at 8 kHz, silence at its ends cut away: float64 [T] in -1..1."""
     command = ["espeak-ng", "-v", voice, "-s", str(speed), "-p", str(pitch), "--stdout", text]
     data = subprocess.run(command, check=True, capture_output=True).stdout
     with wave.open(io.BytesIO(data)) as file:
@@ -60,7 +60,7 @@ def speak(text, voice, speed, pitch):
 
 
 def recordings(rng):
-    """Log-mels [N, 32, 64], labels [N], voices [N] (a number a variant), is_test [N]."""
+    """Return log-mels [N, 32, 64], labels [N], voices [N] (a number per variant), is_test [N]."""
     names = variants()
     voices = sorted({voice_of(name) for name in names})
     test_voices = set(rng.choice(voices, round(TEST_SHARE * len(voices)), replace=False))
@@ -85,7 +85,7 @@ def recordings(rng):
 
 
 def balanced(images, labels, count):
-    """The first count / 10 pictures of every class, in the order of the source."""
+    """Return the first count / 10 pictures of every class, in the order of the source."""
     keep = np.sort(np.concatenate([np.flatnonzero(labels == c)[: count // 10] for c in range(10)]))
     return images[keep], labels[keep].astype(np.uint8)
 

@@ -5,7 +5,7 @@ import re
 
 
 def by_kind(space):
-    """{kind of operation: (seconds, how often)} of what the executor's threads ran, as a Counter."""
+    """Sum the executor threads' operations by kind: {kind of operation: (seconds, how often)}, as a Counter."""
     kinds = collections.defaultdict(lambda: [0.0, 0])
     for plane in space.planes:
         for line in plane.lines:

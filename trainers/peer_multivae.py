@@ -86,7 +86,7 @@ def with_relu(*layers):
 
 
 def networks(name, workload):
-    """(encoder, decoder) of one modality, of the sizes of the Keras ones."""
+    """Build (encoder, decoder) of one modality, of the sizes of the Keras ones."""
     size = LATENT_DIM[workload]
     if workload == "polymnist":
         config = BaseAEConfig(latent_dim=size, input_dim=(3, 28, 28))
@@ -115,7 +115,7 @@ def networks(name, workload):
 
 
 def make(workload, modalities):
-    """MoPoE as MultiVae has it, and the shape of each modality."""
+    """Build MoPoE as MultiVae has it; return the shape of each modality too."""
     shape = (3, 28, 28) if workload == "polymnist" else (16,)
     shapes = MST if workload == "mst" else {f"m{number:02d}": shape for number in range(modalities)}
     likelihood = "normal" if workload == "mlp" else "laplace"
@@ -145,7 +145,7 @@ def random_rows(shapes, batch_size):
 
 
 def step_of(mode, model, names):
-    """A function of rows: one train step, or the first modality encoded, or translated to the last."""
+    """Return a function of rows: one train step, or the first modality encoded, or translated to the last."""
     if mode == "train":
         optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
         model.train()

@@ -21,14 +21,14 @@ class Progress(keras.utils.Progbar):
         super().__init__(total, verbose=int(total == 1), interval=interval, stateless_metrics=())
 
     def update(self, current, values=None, finalize=None):
-        """Shows that `current` steps are done; `values`: {name: float}, such as the terms of a bound."""
+        """Show that `current` steps are done; `values`: {name: float}, such as the terms of a bound."""
         shown = [(name.removeprefix("reconstruction_"), value) for name, value in (values or {}).items()]
         super().update(current, shown, finalize)
         self.verbose = 1
 
 
 def bar(label):
-    """The `progress` argument of a measure: a function (done, total) that shows a bar."""
+    """Return the `progress` argument of a measure: a function (done, total) that shows a bar."""
     bars = []
 
     def progress(done, total):

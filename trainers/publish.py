@@ -81,7 +81,7 @@ def without_optimizer(model):
 
 
 def write_example(model, experiment, seed, path):
-    """Test rows x_<name>, and of each modality alone the posterior's mean loc_<name> and translations <name>_to_<other>."""
+    """Write test rows x_<name>, and of each modality alone posterior mean loc_<name> and translations <name>_to_<other>."""
     rows, _ = experiments.load(experiment, "test", seed=seed)
     inputs = rows[:EXAMPLES]
     arrays = {f"x_{name}": x for name, x in inputs.items()}
@@ -93,7 +93,7 @@ def write_example(model, experiment, seed, path):
 
 
 def card(out, experiment, settings, given, trained, metrics, table):
-    """The model card, in the form of the Hugging Face hub's; `given`: the flags of the data that had a value."""
+    """Return the model card, in the form of the Hugging Face hub's; `given`: the flags of the data that had a value."""
     command = ["python -m trainers.train", f"--dataset={settings['dataset']}", f"--method={settings['method']}"]
     defaults = experiment.defaults
     command += [f"--{name}={settings[name]}" for name in defaults if settings[name] != defaults[name]]
@@ -145,7 +145,7 @@ Definitions and sources: the docstrings of `tf_mopoe.evaluation`. All figures: m
 
 
 def exports(record):
-    """The card's section on the export and the encoders that are in the record; nothing if there are none."""
+    """Return the card's section on the export and the encoders that are in the record; nothing if there are none."""
     if not (record / "saved_model").exists():
         return ""
     folder, cards = f"saved_models/{FLAGS.name}", sorted((record / "edge").glob("[!.]*.json"))

@@ -32,7 +32,7 @@ def read(path, load, advice=""):
 
 
 def read_json(path):
-    """The object in a JSON file."""
+    """Read the object in a JSON file."""
 
     def load(path):
         value = json.loads(path.read_text())
@@ -48,7 +48,7 @@ def load_classifier(path):
 
 
 def load_model(path):
-    """The `MultimodalVAE` in a .keras file."""
+    """Load the `MultimodalVAE` in a .keras file."""
     return read(path, vae)
 
 
@@ -60,7 +60,7 @@ def vae(path):
 
 
 def read_metrics(path):
-    """The rows of metrics.csv, [{column: number}], none if there is no such file."""
+    """Read the rows of metrics.csv, [{column: number}], none if there is no such file."""
 
     def load(path):
         with path.open(newline="") as file:

@@ -22,7 +22,7 @@ SINGLE = {
 
 
 def table(modalities, metrics):
-    """What `trainers.evaluate` has measured, as Markdown."""
+    """Format the measures of `trainers.evaluate` as Markdown."""
     rows, values = figures.coherence_table(metrics["conditional_coherence"], modalities)
     accuracy = metrics["classifier_accuracy"]
     lines = ["Conditional coherence: share of the test rows whose translation shows their label", ""]
@@ -84,17 +84,17 @@ def line(first, cells):
 
 
 def number(value, digits=2):
-    """With that many digits; nothing for None and NaN."""
+    """Format with that many digits; nothing for None and NaN."""
     return "" if value is None or value != value else f"{value:.{digits}f}"
 
 
 def as_json(metrics):
-    """Measures keyed by subsets as lists of objects, the rest as it is."""
+    """Convert measures keyed by subsets to lists of objects; keep the rest."""
     return {key: as_rows(value) if isinstance(value, dict) else value for key, value in metrics.items()}
 
 
 def as_rows(values):
-    """{(given, target): value} and {given: value} as [{"given": [...], "target": ..., "value": ...}, ...]."""
+    """Convert {(given, target): value} and {given: value} to [{"given": [...], "target": ..., "value": ...}, ...]."""
     rows = []
     for key, value in values.items():
         if not isinstance(key, tuple):
@@ -107,7 +107,7 @@ def as_rows(values):
 
 
 def side_by_side(metrics, each):
-    """{text: cell} of one record's metrics, for a column of a comparison; `each`: every pair and subset too."""
+    """Return {text: cell} of one record's metrics, for a column of a comparison; `each`: every pair and subset too."""
     rows = {}
     training = metrics["training"]
     rows |= {"commit": training["commit"], "steps": training["train"]["step"], "seconds": f"{training['seconds']:.0f}"}

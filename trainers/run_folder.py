@@ -59,7 +59,7 @@ class RunFolder:
         self.saved = time.monotonic()
 
     def epoch(self, model, step, epoch, values, metrics):
-        """After each epoch (from 0): `values` are the metrics' means over it, `metrics` their state."""
+        """Record an epoch (from 0): `values` are the metrics' means over it, `metrics` their state."""
         seconds = round(self.seconds_before + time.monotonic() - self.began, 1)
         self.rows.append({"epoch": epoch + 1, "step": step, **values, "seconds": seconds})
         write_aside(self.out / "metrics.csv", lambda path: write_csv(path, self.rows))
@@ -75,7 +75,7 @@ class RunFolder:
             self.checkpoint(model, step, metrics)
 
     def draw(self, model):
-        """Draws the pictures of the model as it is; their paths, none (and a warning) where matplotlib is missing."""
+        """Draw the pictures of the model as it is; return their paths, none (and a warning) where matplotlib is missing."""
         paths = [self.out / "pictures" / name for name in ("translations.png", "prior.png")]
         try:
             plots.translations(model, self.shown, paths[0], self.experiment.plotters)
@@ -87,7 +87,7 @@ class RunFolder:
         return paths
 
     def finish(self, model):
-        """The files of a finished run; one that had been finished before stays as it is."""
+        """Write the files of a finished run; one that had been finished before stays as it is."""
         path = self.out / "metrics.json"  # the last file that is written
         if path.exists() and reading.read_json(path)["train"]["step"] == self.rows[-1]["step"]:
             print(f"Nothing was left to do: {self.out} has all {self.settings['epochs']} epochs.")
@@ -106,7 +106,7 @@ class RunFolder:
 
 
 def commit():
-    """Git's short name of the checkout that this code is in, None outside one."""
+    """Return git's short name of the checkout that this code is in, None outside one."""
     here = pathlib.Path(__file__)
 
     def git(*words):
@@ -122,7 +122,7 @@ def commit():
 
 
 def device():
-    """What trained: "4 GPUs", "2 CPU cores"."""
+    """Describe the device that trained: "4 GPUs", "2 CPU cores"."""
     gpus = len(tf.config.list_physical_devices("GPU"))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     count, kind = (gpus, "GPU") if gpus else (cores, "CPU core")

@@ -1,4 +1,4 @@
-"""Times of works as Markdown: what each takes, and what it takes of another that was timed in turns with it.
+"""Times of works as Markdown: each work's time, and its ratio to another work's, timed in turns with it.
 
 A case is what was timed together: {"workload", "mode", "works"}. A work: {"name", "seconds": [[seconds of a step] of a
 round] or None where it failed, "batch_size", "parameters", "peak_mb"}, the measured one first.
@@ -13,7 +13,7 @@ PEER = "MultiVae"  # names that begin so are of the peer
 
 
 def median(work):
-    """Seconds of a step."""
+    """Return the median of the seconds per step."""
     return statistics.median(itertools.chain(*work["seconds"]))
 
 
@@ -22,7 +22,7 @@ def row_seconds(work, seconds):
 
 
 def ratio(work, base):
-    """How long a row of `work` takes in those of `base`, of a round's medians: median, least and greatest of the rounds."""
+    """Compute `work`'s time per row over that of `base`, of a round's medians: median, least and greatest of the rounds."""
     rounds = [
         row_seconds(work, statistics.median(mine)) / row_seconds(base, statistics.median(its))
         for mine, its in zip(work["seconds"], base["seconds"])
@@ -31,7 +31,7 @@ def ratio(work, base):
 
 
 def tables(cases):
-    """All that the cases have, as lines."""
+    """Format all results of the cases, as lines."""
     lines = []
     for names, rows in (
         (["work", "step, ms", "rows per second", "peak memory, MB", "parameters"], costs(cases)),
@@ -44,7 +44,7 @@ def tables(cases):
 
 
 def costs(cases):
-    """A row for each work that has a process of its own."""
+    """Return a row for each work that has its own process."""
     rows = []
     for case in cases:
         work = case["works"][0]
@@ -55,7 +55,7 @@ def costs(cases):
 
 
 def against(cases):
-    """A row for each other work of ours."""
+    """Return a row for each other work of ours."""
     rows = []
     for case in cases:
         work, *others = case["works"]
@@ -67,7 +67,7 @@ def against(cases):
 
 
 def peers(cases):
-    """A row for each work of the peer."""
+    """Return a row for each work of the peer."""
     rows = []
     for case in cases:
         work, *others = case["works"]
@@ -82,13 +82,13 @@ def peers(cases):
 
 
 def milliseconds(work):
-    """Median, least and greatest."""
+    """Format the median, least and greatest milliseconds."""
     times = [1e3 * seconds for seconds in itertools.chain(*work["seconds"])]
     return spread(statistics.median(times), min(times), max(times))
 
 
 def speed(work):
-    """Rows per second; none for what has no rows."""
+    """Format rows per second; none for a work without rows."""
     if not work["seconds"]:
         return "fails"
     return digits(work["batch_size"] / median(work)) if work["parameters"] else ""
@@ -99,6 +99,6 @@ def spread(middle, least, greatest):
 
 
 def digits(value):
-    """Three digits that count: 0.123, 1.23, 12.3, 123, 1,234."""
+    """Format with three significant digits: 0.123, 1.23, 12.3, 123, 1,234."""
     decimals = 3 - sum(value >= limit for limit in (1, 10, 100))
     return f"{value:,.{decimals}f}"

@@ -68,7 +68,7 @@ class Cells:
         self.clusters = None
 
     def others(self):
-        """{imputer: {name: filled}}, of all 30 columns at once."""
+        """Return {imputer: {name: filled}}, of all 30 columns at once."""
         from sklearn.experimental import enable_iterative_imputer  # noqa: F401
         from sklearn.impute import IterativeImputer, SimpleImputer
         from sklearn.preprocessing import StandardScaler
@@ -128,7 +128,7 @@ class Hospital:
         self.inputs = {name: x.astype(np.float32) for name, x in self.inputs.items()}
 
     def others(self):
-        """Column means, ridge regression from all else with column means where cells are empty, and MOFA."""
+        """Impute by column means, ridge regression from all else with column means where cells are empty, and MOFA."""
         from sklearn.linear_model import RidgeCV
 
         standard = {n: (x - np.nanmean(x, axis=0)) / np.nanstd(x, axis=0) for n, x in self.transformed.items()}
@@ -146,7 +146,7 @@ class Hospital:
 
 
 def mofa(tables):
-    """{name: reconstruction} by MOFA of standardised tables; None without mofapy2."""
+    """Return {name: reconstruction} by MOFA of standardised tables; None without mofapy2."""
     try:
         from mofapy2.run.entry_point import entry_point
     except ImportError:
@@ -158,7 +158,7 @@ def mofa(tables):
 
 
 def fitted_mofa(model, tables):
-    """A MOFA model that was trained."""
+    """Train a MOFA model."""
     model.set_data_options(scale_views=False)
     model.set_data_matrix(
         [[x] for x in tables.values()],
@@ -174,7 +174,7 @@ def fitted_mofa(model, tables):
 
 
 def trained(data, seed, joint_posterior, latent_dim, decoder_units, epochs):
-    """The model of docs/data.md, trained on the data's inputs."""
+    """Train the model of docs/data.md on the data's inputs."""
     keras.utils.set_random_seed(seed)
     encoders, decoders = {}, {}
     for name, x in data.inputs.items():
@@ -194,13 +194,13 @@ def trained(data, seed, joint_posterior, latent_dim, decoder_units, epochs):
 
 
 def rmse(data, made):
-    """Over all hidden cells, in standard deviations of their columns."""
+    """Compute the rmse over all hidden cells, in standard deviations of their columns."""
     errors = [((made[name] - truth) / data.spread[name])[~np.isnan(truth)] for name, truth in data.truth.items()]
     return float(np.sqrt(np.mean(np.square(np.concatenate(errors)))))
 
 
 def coverage(data, model, refine_steps):
-    """The share of the hidden cells that lie in their 90 % intervals."""
+    """Compute the share of the hidden cells that lie in their 90 % intervals."""
     inside = []
     for name, truth in data.truth.items():
         rows = ~np.isnan(truth).all(axis=1)
@@ -212,7 +212,7 @@ def coverage(data, model, refine_steps):
 
 
 def agreement(data, model):
-    """Adjusted Rand index of k-means on the embeddings against the true clusters."""
+    """Compute the adjusted Rand index of k-means on the embeddings against the true clusters."""
     from sklearn.cluster import KMeans
     from sklearn.metrics import adjusted_rand_score
 

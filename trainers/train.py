@@ -122,7 +122,7 @@ def run(out, settings, strategy, chief):
 
 
 def resolved_flags(experiment):
-    """All that shapes the run, with the data set's defaults filled in."""
+    """Return all flags that affect the run, with the data set's defaults filled in."""
     settings = {flag.name: flag.value for flag in FLAGS.get_key_flags_for_module(sys.modules[__name__])}
     for name in experiment.defaults:
         if settings[name] is None:
@@ -138,7 +138,7 @@ def resolved_flags(experiment):
 
 
 def prepare(out, settings, chief):
-    """Writes the flags, or sees that the folder is of the same run; the step to go on from (0: the start)."""
+    """Write the flags, or check that the folder is of the same run; return the step to resume from (0: the start)."""
     steps = checkpoints.steps(out)
     if steps and not FLAGS.resume:
         raise app.UsageError(f"--out={out} holds a run already, at step {steps[-1]}: give --resume, or another folder.")
@@ -159,7 +159,7 @@ def prepare(out, settings, chief):
 
 
 def last_epoch(out):
-    """The epochs that a run's metrics tell of."""
+    """Return the last epoch in a run's metrics, 0 if there is none."""
     return max((row["epoch"] for row in reading.read_metrics(out / "metrics.csv")), default=0)
 
 
@@ -177,7 +177,7 @@ def new_model(experiment, settings):
 
 
 def beta(experiment, settings):
-    """The number, or a schedule of the step if there is a warm-up."""
+    """Return the number, or a schedule of the step if there is a warm-up."""
     if not settings["warm_up_epochs"]:
         return settings["beta"]
     steps = settings["warm_up_epochs"] * (len(training_inputs(experiment, 0)) // settings["batch_size"])
@@ -185,7 +185,7 @@ def beta(experiment, settings):
 
 
 def training_inputs(experiment, epoch):
-    """This epoch's rows, paired anew; --missing_rate of all modality entries are flagged as missing, at random."""
+    """Return this epoch's rows, paired again; --missing_rate of all modality entries are flagged as missing, at random."""
     rows, _ = experiments.load(experiment, "train", seed=FLAGS.seed, epoch=epoch)
     if FLAGS.train_rows:
         rows = rows.take(FLAGS.train_rows)

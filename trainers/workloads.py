@@ -21,7 +21,7 @@ SIZE, HIDDEN_UNITS, LATENT_DIM = 16, 32, 32  # of mlp
 
 
 def model(workload, modalities, method="mopoe"):
-    """The compiled `MultimodalVAE` of a workload."""
+    """Build the compiled `MultimodalVAE` of a workload."""
     kwargs = {"method": METHODS[method](1.0), "seed": 0}
     names = [f"m{number}" for number in range(modalities)]
     if workload == "mst":
@@ -43,12 +43,12 @@ def mlp():
 
 
 def floor(workload, modalities):
-    """The same networks and likelihoods with one product of experts and one KL: what is left without the powerset."""
+    """Build the same networks and likelihoods with one product of experts and one KL: the model without the powerset."""
     return model(workload, modalities, "mvae_joint")
 
 
 def rows(model, batch_size, seed=0):
-    """Random rows that fit the model's likelihoods: {name: tensor [B, E]}."""
+    """Draw random rows that fit the model's likelihoods: {name: tensor [B, E]}."""
     rng = np.random.default_rng(seed)
     inputs = {}
     for name, shape in model.event_shapes.items():

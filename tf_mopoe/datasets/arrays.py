@@ -45,12 +45,12 @@ class SparseRows:
 
 
 def is_symbolic(value):
-    """Whether it is a tensor of a graph that is being traced, of which there are no numbers yet."""
+    """Return whether it is a symbolic tensor: one of a graph that is being traced, without values yet."""
     return tf.is_symbolic_tensor(value) if tf.is_tensor(value) else type(value).__name__ == "KerasTensor"
 
 
 def as_rows(name, value):
-    """Rows of numbers, NumPy or `SparseRows`, and the flags that go with them or None.
+    """Return rows of numbers, NumPy or `SparseRows`, and the flags that go with them or None.
 
     Args:
         name: of the modality, for errors.
@@ -95,7 +95,7 @@ def checked(name, array):
 
 
 def of_frame(name, frame):
-    """A DataFrame or Series: numeric, bool or nullable columns; the empty cells NaN."""
+    """Convert a DataFrame or Series: numeric, bool or nullable columns; empty cells become NaN."""
     frame = frame.to_frame() if len(frame.shape) == 1 else frame
     bad = [str(column) for column, dtype in frame.dtypes.items() if getattr(dtype, "kind", "O") not in KINDS]
     if bad:
@@ -110,7 +110,7 @@ def of_frame(name, frame):
 
 
 def of_masked(name, masked):
-    """A masked array: the masked cells NaN."""
+    """Convert a masked array: masked cells become NaN."""
     array = checked(name, np.ma.getdata(masked))
     mask = np.ma.getmaskarray(masked)
     if not mask.any():
@@ -120,7 +120,7 @@ def of_masked(name, masked):
 
 
 def as_flags(name, value, shape):
-    """Flags, bool [N] or [N, E]: of bool, or of numbers 0 and 1.
+    """Convert flags to bool [N] or [N, E]: from bool, or from numbers 0 and 1.
 
     Args:
         name: of the modality.

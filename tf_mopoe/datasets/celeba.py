@@ -28,7 +28,7 @@ ATTRIBUTES = (  # the names, in the order of the official list
 
 
 def celeba(data_dir: os.PathLike | str, split: str = "train", seed: int = 0) -> tuple[Rows, np.ndarray]:
-    """Bimodal CelebA (Sutter et al. 2020 and 2021): a face, and its attributes as text.
+    """Load bimodal CelebA (Sutter et al. 2020 and 2021): a face, and its attributes as text.
 
     As in the official code: the centre of the picture, 148x148 pixels, is resized to 64x64 by antialiased bicubic
     interpolation, to whole levels of 255. The text joins the names of the attributes that are present by ", ", in the
@@ -82,7 +82,7 @@ def celeba(data_dir: os.PathLike | str, split: str = "train", seed: int = 0) -> 
 
 
 def find(folder, official, name):
-    """Path of `name` in `folder` or in its subfolder `official`."""
+    """Return the path of `name` in `folder` or in its subfolder `official`."""
     places = [folder / name, folder / official / name]
     for path in places:
         if path.exists():
@@ -94,7 +94,7 @@ def find(folder, official, name):
 
 
 def read_attributes(path):
-    """list_attr_celeba.txt: names of the pictures, str [N]; attributes, bool [N, 40]."""
+    """Read list_attr_celeba.txt: names of the pictures, str [N]; attributes, bool [N, 40]."""
     lines = path.read_text().splitlines()
     if len(lines) < 2 or tuple(lines[1].split()) != ATTRIBUTES:
         raise ValueError(f"Line 2 of {str(path)!r} must be the names of the 40 attributes. Received: {lines[1:2]}")
@@ -116,7 +116,7 @@ def read_attributes(path):
 
 
 def read_splits(path, names):
-    """list_eval_partition.txt: number of the split of each of `names`, int [N]."""
+    """Read list_eval_partition.txt: number of the split of each of `names`, int [N]."""
     lines = path.read_text().splitlines()
     numbers = {}
     for number, line in enumerate(lines):
@@ -135,7 +135,7 @@ def read_splits(path, names):
 
 
 def describe(attributes, rng):
-    """bool [N, 40] -> list of N texts of 256 characters, each at a random place among stars."""
+    """Describe attributes, bool [N, 40], by N texts of 256 characters, each at a random place among stars."""
     readable = [name.replace("_", " ").lower() for name in ATTRIBUTES]
     texts = []
     for row in attributes:
@@ -148,7 +148,7 @@ def describe(attributes, rng):
 
 
 def read_crop(path):
-    """The centre of a picture: uint8 [148, 148, 3]."""
+    """Read the centre of a picture: uint8 [148, 148, 3]."""
     # The slower decoding is the one that PIL does.
     picture = tf.io.decode_jpeg(tf.io.read_file(path), channels=3, dct_method="INTEGER_ACCURATE")
     fits = tf.reduce_all(tf.shape(picture) == [HEIGHT, WIDTH, 3])
@@ -160,7 +160,7 @@ def read_crop(path):
 
 
 def shrink(crops):
-    """uint8 [B, 148, 148, 3] -> float32 [B, 64, 64, 3] in 0..1."""
+    """Resize uint8 [B, 148, 148, 3] to float32 [B, 64, 64, 3] in 0..1."""
     for size in ([CROP, SIZE], [SIZE, SIZE]):  # as PIL does: first the rows, and what overshoots is cut after each pass
         crops = tf.image.resize(crops, size, "bicubic", antialias=True)
         crops = tf.round(tf.clip_by_value(crops, 0.0, 255.0))

@@ -21,7 +21,7 @@ DATA = pathlib.Path(__file__).parent / "data" / "digits.npz"
 def load_digits(
     split: str = "train", seed: int = 0, epoch: int = 0, speech: tuple[np.ndarray, np.ndarray] | None = None
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """The embedded data set: MNIST pictures, synthetic speech (espeak-ng) and words, paired by label.
+    """Load the embedded data set: MNIST pictures, synthetic speech (espeak-ng) and words, paired by label.
 
     10,000 train and 2,000 test pictures; 2,250 train and 720 test recordings. The splits share no picture and no voice.
     A row for every picture; its recording and the offset of its word are drawn. How it was made: data/README.md.
@@ -64,7 +64,7 @@ def load_digits(
 
 
 def free_spoken_digits(path: os.PathLike | str, split: str = "train") -> tuple[np.ndarray, np.ndarray]:
-    """Real recordings of spoken digits, as log-mels: the Free Spoken Digit Dataset.
+    """Load real recordings of spoken digits, as log-mels: the Free Spoken Digit Dataset.
 
     Args:
         path: the folder with its recordings, `<digit>_<speaker>_<index>.wav`; or an .npz with `images` (uint8
@@ -98,29 +98,29 @@ def free_spoken_digits(path: os.PathLike | str, split: str = "train") -> tuple[n
 
 
 def words(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """English names of digits at random offsets among blanks: one-hot float32 [N, 8, 27]."""
+    """Return English names of digits at random offsets among blanks: one-hot float32 [N, 8, 27]."""
     names = [NAMES[label] for label in labels]
     starts = [rng.integers(LENGTH - len(name) + 1) for name in names]
     return text.one_hot([" " * start + name for start, name in zip(starts, names)], LENGTH, ALPHABET)
 
 
 def read_words(characters: np.ndarray) -> list[str]:
-    """The text of one-hot words or their probabilities, [N, 8, 27] -> list of N strings."""
+    """Convert one-hot words or their probabilities to text, [N, 8, 27] -> list of N strings."""
     return text.read_text(characters, ALPHABET)
 
 
 def nearest_digit(characters: np.ndarray, expected: bool = False) -> np.ndarray:
-    """Which digit's name a word is nearest to, [N, 8, 27] -> int64 [N]; see `text.nearest_word`."""
+    """Find the digit whose name is nearest to a word, [N, 8, 27] -> int64 [N]; see `text.nearest_word`."""
     return text.nearest_word(characters, NAMES, ALPHABET, expected)
 
 
 def as_picture(array: np.ndarray) -> np.ndarray:
-    """uint8 [N, H, W] -> float32 [N, H, W, 1] in 0..1."""
+    """Convert uint8 [N, H, W] to float32 [N, H, W, 1] in 0..1."""
     return (array[..., None] / np.float32(255.0)).astype(np.float32)
 
 
 def read_wav(file):
-    """Samples [T] of a mono .wav of 16 bits, at 8 kHz."""
+    """Read samples [T] of a mono .wav of 16 bits, at 8 kHz."""
     with wave.open(str(file)) as recording:
         if recording.getnchannels() != 1 or recording.getsampwidth() != 2:
             raise ValueError(f"Recordings must be mono with 16 bits. Received: {str(file)!r}, {recording.getparams()}")

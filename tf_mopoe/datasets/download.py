@@ -9,7 +9,7 @@ from tf_mopoe.files import PART, held
 
 
 def find_or_fetch(folder, name, address, digest, algorithm, download=True):
-    """Path of `name` in `folder`; where it is absent, fetched from `address` with a progress bar and its checksum held.
+    """Return the path of `name` in `folder`; if absent, fetch it from `address` with a progress bar and check its checksum.
 
     Args:
         folder: `pathlib.Path`.

@@ -14,7 +14,7 @@ FLOOR_DB = -80.0
 
 
 def mel_filters() -> np.ndarray:
-    """Triangular filters, equally spaced on the HTK mel scale between 0 and 4 kHz: [MELS, WINDOW // 2 + 1]."""
+    """Return triangular filters, equally spaced on the HTK mel scale between 0 and 4 kHz: [MELS, WINDOW // 2 + 1]."""
     top = 2595.0 * np.log10(1.0 + RATE / 2 / 700.0)
     edges = 700.0 * (10.0 ** (np.linspace(0.0, top, MELS + 2) / 2595.0) - 1.0)  # [MELS + 2] Hz
     bins = np.linspace(0.0, RATE / 2, WINDOW // 2 + 1)
@@ -23,7 +23,7 @@ def mel_filters() -> np.ndarray:
 
 
 def resample(samples: ArrayLike, rate: int) -> np.ndarray:
-    """Band-limited resampling of `samples` [T] from `rate` Hz to 8 kHz, by cutting or padding the spectrum."""
+    """Resample `samples` [T] from `rate` Hz to 8 kHz, band-limited, by cutting or padding the spectrum."""
     if rate == RATE:
         return np.asarray(samples, np.float64)
     length = round(len(samples) * RATE / rate)
@@ -31,7 +31,7 @@ def resample(samples: ArrayLike, rate: int) -> np.ndarray:
 
 
 def log_mel(samples: ArrayLike) -> np.ndarray:
-    """The log-mel picture of one recording.
+    """Compute the log-mel picture of one recording.
 
     Args:
         samples: [T] numbers at 8 kHz, any scale; cut or padded with silence to 1.024 s.

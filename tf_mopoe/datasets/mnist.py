@@ -13,7 +13,7 @@ PICTURES, LABELS = 2051, 2049  # magic numbers of the idx format: uint8 with thr
 
 
 def mnist(path: os.PathLike | str, split: str = "train") -> tuple[np.ndarray, np.ndarray]:
-    """The 60,000 train or 10,000 test digits.
+    """Load the 60,000 train or 10,000 test digits.
 
     Args:
         path: an .npz file with `x_train`, `y_train`, ... (Keras' mnist.npz) or `train_images`, `train_labels`, ...; or
@@ -64,7 +64,7 @@ def find_idx(folder, name):
 
 
 def read_idx(file, magic):
-    """The array of an idx file: magic number and sizes as big-endian int32, then the bytes."""
+    """Read the array of an idx file: magic number and sizes as big-endian int32, then the bytes."""
     content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
     received = int.from_bytes(content[:4], "big")
     if received != magic:

@@ -41,7 +41,7 @@ SVHN = {
 def mnist_svhn_text(
     data_dir: os.PathLike | str, split: str = "train", seed: int = 0, epoch: int = 0, download: bool = True
 ) -> tuple[Rows, np.ndarray]:
-    """MNIST-SVHN-Text (Sutter et al. 2020, section 4.1; 2021, section 5.1): rows that share a digit, not a source.
+    """Load MNIST-SVHN-Text (Sutter et al. 2020, section 4.1; 2021, section 5.1): rows that share a digit, not a source.
 
     A row for every MNIST picture, with equally many rows of each digit; its SVHN picture and the offset of its text are
     drawn. The text is the digit's name in 8 characters, as one-hot over the 71 symbols of `datasets.text`. As in the
@@ -91,7 +91,7 @@ def mnist_svhn_text(
 
 
 def read_mnist(folder, split, download):
-    """uint8 [N, 28, 28, 1], int64 [N]."""
+    """Load MNIST: uint8 [N, 28, 28, 1], int64 [N]."""
     try:
         images, labels = mnist(folder, split)
     except FileNotFoundError:
@@ -101,7 +101,7 @@ def read_mnist(folder, split, download):
 
 
 def svhn(folder: pathlib.Path, split: str, download: bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """Cropped digits of SVHN: uint8 [N, 32, 32, 3] (1 channel from `GREY`), int64 [N]."""
+    """Load the cropped digits of SVHN: uint8 [N, 32, 32, 3] (1 channel from `GREY`), int64 [N]."""
     if (folder / GREY).exists() and not (folder / SVHN[split][0]).exists():
         with np.load(folder / GREY) as data:
             rows = (data["source_image"] <= LAST_TRAIN_SOURCE) == (split == "train")
@@ -116,16 +116,16 @@ def svhn(folder: pathlib.Path, split: str, download: bool = True) -> tuple[np.nd
 
 
 def texts(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Names of digits at random offsets, as symbol numbers: int64 [N, 8]."""
+    """Return names of digits at random offsets, as symbol numbers: int64 [N, 8]."""
     starts = [rng.integers(LENGTH - len(text.DIGITS[label])) for label in labels]
     return text.symbols([" " * start + text.DIGITS[label] for label, start in zip(labels, starts)], LENGTH)
 
 
 def nearest_digit(characters: np.ndarray, expected: bool = False) -> np.ndarray:
-    """Which digit's name a text is nearest to, [N, 8, 71] -> int64 [N]; see `text.nearest_word`."""
+    """Find the digit whose name is nearest to a text, [N, 8, 71] -> int64 [N]; see `text.nearest_word`."""
     return text.nearest_word(characters, text.DIGITS, expected=expected)
 
 
 def as_floats(pictures):
-    """Bytes -> float32 in 0..1."""
+    """Convert bytes to float32 in 0..1."""
     return tf.cast(pictures, tf.float32) / 255.0

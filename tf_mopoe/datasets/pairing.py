@@ -11,7 +11,7 @@ from tf_mopoe.checks import check_count, check_integer
 def pair_by_label(
     labels: Mapping[str, ArrayLike], num_rows: int, seed: int = 0, epoch: int = 0
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Draws rows that agree in their label.
+    """Draw rows that agree in their label.
 
     Every class has the same number of rows, to within one. Within a class each modality's items are used in a new order,
     over and over, so that all are used equally often, to within one.

@@ -22,7 +22,7 @@ def polymnist(
     split: str = "train",
     seed: int = 0,
 ) -> tuple[Rows, np.ndarray]:
-    """Digits in M views: crops of M background pictures, their colours inverted where the digit is.
+    """Load PolyMNIST, digits in M views: crops of M background pictures, their colours inverted where the digit is.
 
     The recipe of the published data (Sutter et al., 2021; their code's mmnist/MMNISTDataset.py): the views of a row share
     their label, not their digit. Each view uses every MNIST picture once, in an order within the label of its own. A
@@ -57,7 +57,7 @@ def polymnist(
 
 
 def draw(labels, background, rng):
-    """Which digit a row has, int64 [N], one of its label; and its crop's upper left corner, int64 [N, 2]."""
+    """Draw each row's digit, int64 [N], one of its label; and its crop's upper left corner, int64 [N, 2]."""
     digit = np.empty(len(labels), np.int64)
     for label in np.unique(labels):
         items = np.flatnonzero(labels == label)
@@ -68,7 +68,7 @@ def draw(labels, background, rng):
 
 
 def view(background, ink, digit, corner):
-    """The function of one view: row numbers [B] -> pictures [B, 28, 28, 3]."""
+    """Return the function of one view: row numbers [B] -> pictures [B, 28, 28, 3]."""
     width = background.shape[1]
     pixels = tf.constant(background.reshape(-1, 3))
     start = tf.constant(corner @ [width, 1])  # [N]
@@ -84,7 +84,7 @@ def view(background, ink, digit, corner):
 
 
 def read_backgrounds(backgrounds):
-    """List of 2 to 8 pictures, uint8 [H, W, 3]; arguments and errors as of `polymnist`."""
+    """Read 2 to 8 pictures, list of uint8 [H, W, 3]; arguments and errors as of `polymnist`."""
     if backgrounds is None:
         try:
             import skimage
@@ -105,7 +105,7 @@ def read_backgrounds(backgrounds):
 
 
 def as_background(source):
-    """A path or array as uint8 [H, W, 3]: grey is repeated, alpha is dropped."""
+    """Convert a path or array to uint8 [H, W, 3]: grey is repeated, alpha is dropped."""
     if isinstance(source, str | pathlib.Path):
         array = tf.io.decode_image(pathlib.Path(source).read_bytes(), expand_animations=False).numpy()
         name = repr(str(source))

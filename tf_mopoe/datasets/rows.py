@@ -33,7 +33,7 @@ class Rows:
 
     @classmethod
     def of(cls, arrays: "Mapping[str, Any] | Rows") -> "Rows":
-        """Rows of arrays {name: [N, ...]}, of which nothing is copied but what a batch asks for; `Rows` stay as they are."""
+        """Wrap arrays {name: [N, ...]}, of which only the rows of a batch are copied; `Rows` are returned unchanged."""
         if isinstance(arrays, Rows):
             return arrays
         if not isinstance(arrays, dict) or not arrays or not all(len(np.shape(array)) for array in arrays.values()):
@@ -75,23 +75,23 @@ class Rows:
         return {name: x.numpy() for name, x in self.make(tf.constant(rows, tf.int64)).items()}
 
     def take(self, num_rows: int) -> "Rows":
-        """The first `num_rows` of these, or all if there are fewer."""
+        """Return the first `num_rows` of these, or all if there are fewer."""
         return Rows(min(check_count("num_rows", num_rows, low=0), self.num_rows), self.make)
 
     def drop(self, num_rows: int) -> "Rows":
-        """All but the first `num_rows` of these."""
+        """Return all but the first `num_rows` of these."""
         first = min(check_count("num_rows", num_rows, low=0), self.num_rows)
         return Rows(self.num_rows - first, lambda rows: self.make(rows + first))
 
     def join(self, arrays: Mapping[str, Any]) -> "Rows":
-        """These rows with more entries, {name: [N, ...]}, such as `has_<name>` flags."""
+        """Return these rows with more entries, {name: [N, ...]}, such as `has_<name>` flags."""
         more = Rows.of(arrays)
         if len(more) != len(self):
             raise ValueError(f"`arrays` must have {len(self)} rows. Received: {len(more)}")
         return Rows(self.num_rows, lambda rows: self.make(rows) | more.make(rows))
 
     def dataset(self, batch_size: int, seed: int | None = None, order: ArrayLike | None = None) -> tf.data.Dataset:
-        """A `tf.data.Dataset` of batches {name: [B, ...]}, made ahead of their use; the last may have fewer rows.
+        """Return a `tf.data.Dataset` of batches {name: [B, ...]}, prefetched; the last may have fewer rows.
 
         Args:
             batch_size: B.
@@ -109,11 +109,11 @@ class Rows:
 
 
 def take(inputs: Mapping[str, Any] | Rows, rows: slice | ArrayLike) -> dict[str, np.ndarray]:
-    """Rows of arrays {name: [N, ...]} or `Rows`, by a slice or by numbers: {name: NumPy [B, ...]}."""
+    """Select rows of arrays {name: [N, ...]} or `Rows`, by a slice or by numbers: {name: NumPy [B, ...]}."""
     return inputs[rows] if isinstance(inputs, Rows) else {name: x[rows] for name, x in inputs.items()}
 
 
 def batch_dtype(dtype):
-    """The dtype of a batch of an array: float32 for any floats, the processor's byte order for all."""
+    """Return the dtype of a batch of an array: float32 for any floats, the processor's byte order for all."""
     dtype = np.dtype(dtype)
     return np.dtype(np.float32) if dtype.kind == "f" else dtype.newbyteorder("=")

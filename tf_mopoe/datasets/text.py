@@ -10,7 +10,7 @@ DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight"
 
 
 def symbols(texts: Sequence[str], length: int, alphabet: str = ALPHABET) -> np.ndarray:
-    """Numbers of the characters, filled up with blanks: list of N strings -> int64 [N, length].
+    """Convert characters to their numbers, padded with blanks: list of N strings -> int64 [N, length].
 
     Raises:
         ValueError: for a text that is too long or has a character that is not in the alphabet.
@@ -24,19 +24,19 @@ def symbols(texts: Sequence[str], length: int, alphabet: str = ALPHABET) -> np.n
 
 
 def one_hot(texts: Sequence[str], length: int, alphabet: str = ALPHABET) -> np.ndarray:
-    """List of N strings -> float32 [N, length, C], C symbols of the alphabet; errors as of `symbols`."""
+    """Encode N strings as one-hot float32 [N, length, C], C symbols of the alphabet; errors as of `symbols`."""
     return np.eye(len(alphabet), dtype=np.float32)[symbols(texts, length, alphabet)]
 
 
 def read_text(characters: np.ndarray, alphabet: str = ALPHABET) -> list[str]:
-    """The text of one-hot characters or their probabilities, [N, length, C] -> list of N strings, blanks included."""
+    """Convert one-hot characters or their probabilities to text, [N, length, C] -> list of N strings, blanks included."""
     return ["".join(alphabet[symbol] for symbol in row) for row in np.argmax(characters, axis=-1)]
 
 
 def nearest_word(
     characters: np.ndarray, words: Sequence[str], alphabet: str = ALPHABET, expected: bool = False
 ) -> np.ndarray:
-    """Which of some words a text is nearest to: the most matching characters over all words and places among blanks.
+    """Find the word nearest to a text: the most matching characters over all words and places among blanks.
 
     Args:
         characters: one-hot texts or their probabilities, [N, length, C].

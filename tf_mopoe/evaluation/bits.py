@@ -9,7 +9,7 @@ from tf_mopoe.checks import check_count
 
 
 def bits_per_dimension(log_probs: ArrayLike, num_variables: int) -> np.ndarray:
-    """-log2 p(x) per variable: what a perfect code would need. For integers (`DiscretizedLogistic`), not for densities.
+    """Compute -log2 p(x) per variable, a perfect code's length. For integers (`DiscretizedLogistic`), not for densities.
 
     Args:
         log_probs: log p(x) in nats, [N], such as `model.log_likelihood(inputs)`.

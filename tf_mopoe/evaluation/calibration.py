@@ -6,7 +6,7 @@ import numpy as np
 
 
 def expert_calibration(log_likelihoods: Mapping[tuple[str, ...], float]) -> float:
-    """Share of the pairs (A, A with one more modality) of which the larger has the higher mean log-likelihood.
+    """Compute the share of pairs (A, A with one more modality) whose larger set has the higher mean log-likelihood.
 
     Experts that are surer than they should be draw their product away from the posterior: the same rows get a lower
     estimate of log p(X) when such an expert joins. With well calibrated experts the share is 1.

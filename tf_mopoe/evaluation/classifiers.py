@@ -1,4 +1,4 @@
-"""Classifiers of single modalities: they read the label from what a model makes."""
+"""Classifiers of single modalities, which predict the label of generated data."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ from tf_mopoe.checks import as_array, check_count
 def train_classifier(
     x: ArrayLike, labels: ArrayLike, epochs: int = 8, batch_size: int = 128, seed: int = 0, verbose: int | str = 0
 ) -> keras.Model:
-    """A small convolutional classifier for pictures (log-mels included) of any size, trained here.
+    """Train a small convolutional classifier for pictures (log-mels included) of any size.
 
     Three convolutions with stride 2, dropout, one dense layer; random shifts of up to 2 pixels, so that it reads shapes
     and not places. Adam 1e-3.
@@ -64,7 +64,7 @@ def train_classifier(
 
 
 def predict_labels(classifier: Callable[..., Any], x: ArrayLike, batch_size: int = 1000) -> np.ndarray:
-    """The class a classifier gives each row: x [N, E] -> int [N].
+    """Predict the class of each row with a classifier: x [N, E] -> int [N].
 
     A Keras model is run in inference mode; any other callable is taken to give the classes itself.
 
@@ -81,7 +81,7 @@ def predict_labels(classifier: Callable[..., Any], x: ArrayLike, batch_size: int
 
 
 def check_labels(labels, rows):
-    """`labels` as an array; a ValueError unless they are one class for each of the rows."""
+    """Return `labels` as an array; raise a ValueError unless they are one class per row."""
     labels = as_array("labels", labels)
     if labels.shape != (rows,):
         raise ValueError(f"`labels` must be one class a row, shape ({rows},). Received: shape {labels.shape}")
@@ -89,7 +89,7 @@ def check_labels(labels, rows):
 
 
 def check_functions(argument, functions, modalities):
-    """A ValueError unless it is a dict with a function for one or more of the modalities."""
+    """Raise a ValueError unless it is a dict with a function for one or more of the modalities."""
     if not isinstance(functions, dict) or not functions or not set(functions) <= set(modalities):
         received = list(functions) if isinstance(functions, dict) else functions
         raise ValueError(f"`{argument}` must be of the modalities {list(modalities)}. Received: {received}")
@@ -99,7 +99,7 @@ def check_functions(argument, functions, modalities):
 
 
 def in_batches(model, x, batch_size):
-    """What a Keras model makes of x [N, E] in inference mode: NumPy [N, ...]."""
+    """Apply a Keras model to x [N, E] in inference mode, in batches: NumPy [N, ...]."""
     x = np.asarray(x)
     batches = [model(tf.constant(x[i : i + batch_size]), training=False) for i in range(0, len(x), batch_size)]
     return np.concatenate(batches)

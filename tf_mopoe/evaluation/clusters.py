@@ -18,7 +18,7 @@ NEVER = -1e30  # the logit of a pruned component
 
 
 def cluster_assignments(model: MultimodalVAE, inputs: Mapping[str, Any] | Rows, batch_size: int = 1000) -> np.ndarray:
-    """The component of the prior that each row belongs to: the most frequent of its modalities' likeliest ones.
+    """Assign each row to a component of the prior: the most frequent of its modalities' likeliest ones.
 
     Of each modality m the likeliest component of p(c | z[m]) counts, at the mean z[m] of its posterior; of equally frequent
     ones that with the largest sum of p(c | z[m]). Reference: Palumbo et al., "Deep generative clustering with multimodal
@@ -42,7 +42,7 @@ def cluster_assignments(model: MultimodalVAE, inputs: Mapping[str, Any] | Rows, 
 def prune_clusters(
     model: MultimodalVAE, inputs: Mapping[str, Any] | Rows, beta: float | None = None, batch_size: int = 1000
 ) -> dict[int, float]:
-    """Choose the number of clusters after training, and leave the prior that many.
+    """Choose the number of clusters after training, and reduce the prior to that many.
 
     From all components on, again and again the one with the least mass goes; the number (2 or more) with the lowest
     penalised normalised entropy stays:
@@ -91,7 +91,7 @@ def prune_clusters(
 
 
 def beta_of(model):
-    """The weight of the KL at the present step; 1 for an objective that has none."""
+    """Return the weight of the KL at the present step; 1 for an objective that has none."""
     objective = model.objective
     while not hasattr(objective, "beta") and hasattr(objective, "objective"):
         objective = objective.objective
@@ -100,7 +100,7 @@ def beta_of(model):
 
 
 def log_joints(model, inputs, batch_size):
-    """log( weights[c] * p(z[m] | c) ), float64 [N, M, C], and which rows have m, bool [N, M]."""
+    """Compute log( weights[c] * p(z[m] | c) ), float64 [N, M, C], and which rows have m, bool [N, M]."""
     if not isinstance(model.prior, priors.ComponentsPrior):
         raise ValueError(f"`model` must have a mixture as prior. Received: {type(model.prior).__name__}")
     if not isinstance(inputs, Rows):
@@ -119,12 +119,12 @@ def log_joints(model, inputs, batch_size):
 
 
 def posterior(log_joint):
-    """p(c | z) of log joints [..., C]."""
+    """Compute p(c | z) from log joints [..., C]."""
     return np.exp(log_joint - np.logaddexp.reduce(log_joint, axis=-1, keepdims=True))
 
 
 def winners(shares, there):
-    """The component of each row, int [N], of p(c | z[m]) [N, M, C] and which rows have m, bool [N, M]."""
+    """Return each row's component, int [N], from p(c | z[m]) [N, M, C] and which rows have m, bool [N, M]."""
     votes = np.eye(shares.shape[-1])[shares.argmax(axis=-1)] * there[..., None]
     totals = np.sum(shares * there[..., None], axis=1)  # below M + 1: they decide among equals only
     return np.argmax(votes.sum(axis=1) + totals / (shares.shape[1] + 1.0), axis=-1)

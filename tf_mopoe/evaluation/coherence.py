@@ -1,4 +1,4 @@
-"""Coherence: does what a model makes show the class of what it was given?"""
+"""Coherence: does generated data show the class of the data it was conditioned on?"""
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -17,7 +17,7 @@ from tf_mopoe.model import MultimodalVAE
 def classifier_accuracy(
     inputs: Mapping[str, Any] | Rows, labels: ArrayLike, classifiers: Mapping[str, Callable[..., Any]]
 ) -> dict[str, float]:
-    """{name: share of the real rows that each classifier reads right}: what a coherence can be at most, about.
+    """Compute each classifier's accuracy on real rows, {name: share}: about the highest possible coherence.
 
     Raises:
         ValueError: for a classifier of what is not in `inputs`, or labels that are not one class per row.
@@ -46,7 +46,7 @@ def conditional_coherence(
     seed: int = 0,
     progress: Callable[[int, int], Any] | None = None,
 ) -> dict[tuple[tuple[str, ...], str], float]:
-    """Share of the rows whose translation shows their label, for subsets of the given modalities and every target.
+    """Compute the share of rows whose translation shows their label, for subsets of given modalities and every target.
 
     Reference: Sutter et al. 2021, section 5 (conditional generation). One sample z a row, as of `model.translate`; a
     target that is itself given is left out.
@@ -90,7 +90,7 @@ def conditional_coherence(
 
 
 def mean_by_number_given(values: Mapping[Any, float]) -> dict[int, float]:
-    """The mean of a measure over all that have the same number of given modalities: {1: value, 2: value, ...}.
+    """Average a measure over the entries with the same number of given modalities: {1: value, 2: value, ...}.
 
     Each pair of given and target counts the same. So Sutter et al. 2021 and what followed report coherence on PolyMNIST,
     of absent targets only.
@@ -114,7 +114,7 @@ def joint_coherence(
     seed: int = 0,
     latent: Callable[..., Any] | None = None,
 ) -> float:
-    """Share of the rows made from the prior on whose class all classifiers agree (Sutter et al. 2021, section 5).
+    """Compute the share of rows from the prior on whose class all classifiers agree (Sutter et al. 2021, section 5).
 
     Private latent variables come from their prior in either case, as in `model.generate`.
 

@@ -14,7 +14,7 @@ from tf_mopoe.model import MultimodalVAE
 
 
 def expert_conflict(model: MultimodalVAE, inputs: Mapping[str, Any] | Rows, batch_size: int = 1000) -> np.ndarray:
-    """How much less likely the modalities of a row are together than each by itself, in nats, mean over its pairs.
+    """Measure how much less likely a row's modalities are together than each by itself, in nats, averaged over its pairs.
 
         conflict(a, b) = -log integral{ q(z | x[a]) q(z | x[b]) / p(z) } = log p(x[a]) p(x[b]) / p(x[a], x[b])
 
@@ -61,13 +61,13 @@ def expert_conflict(model: MultimodalVAE, inputs: Mapping[str, Any] | Rows, batc
 
 
 def natural(loc, scale):
-    """Precision and precision-weighted loc, float64."""
+    """Return precision and precision-weighted loc, float64."""
     precision = np.minimum(np.asarray(scale, np.float64), 1.0) ** -2
     return precision, precision * np.asarray(loc, np.float64)
 
 
 def between(one, other):
-    """-log integral{ one(z) * other(z) / N(z; 0, I) }, of two `natural` Gaussians with precision 1 or more: [B]."""
+    """Compute -log integral{ one(z) * other(z) / N(z; 0, I) } of two `natural` Gaussians with precision 1 or more: [B]."""
     total, weighted = one[0] + other[0] - 1.0, one[1] + other[1]
     log = sum(0.5 * np.log(precision) - 0.5 * eta**2 / precision for precision, eta in (one, other))
     return -np.sum(log - 0.5 * np.log(total) + 0.5 * weighted**2 / total, axis=-1)

@@ -12,7 +12,9 @@ from tf_mopoe.evaluation.classifiers import in_batches
 
 
 def classifier_features(classifier: keras.Model, batch_size: int = 1000) -> Callable[[Any], np.ndarray]:
-    """What a classifier's last layer sees. Call a distance on these "FD, classifier features", never FID.
+    """Return a function that computes the input of a classifier's last layer.
+
+    Call a distance on these "FD, classifier features", never FID.
 
     Args:
         classifier: functional Keras model, such as of `train_classifier`; run in inference mode.
@@ -33,7 +35,7 @@ def classifier_features(classifier: keras.Model, batch_size: int = 1000) -> Call
 def inception_features(
     weights: os.PathLike | str | None = "imagenet", batch_size: int = 100
 ) -> Callable[[Any], np.ndarray]:
-    """The 2048 averaged features of InceptionV3 (Szegedy et al. 2016), as Heusel et al. 2017 use them.
+    """Return a function for the 2048 averaged features of InceptionV3 (Szegedy et al. 2016; used so by Heusel et al. 2017).
 
     The weights are those of `keras.applications`, downloaded once. Published FIDs rest on another training of the
     network: compare distances on these features with each other only.
@@ -56,6 +58,6 @@ def inception_features(
 
 
 def as_inception_input(x):
-    """x [B, H, W, 1 or 3] in 0..1 -> [B, 299, 299, 3] in -1..1; grey is repeated."""
+    """Convert x [B, H, W, 1 or 3] in 0..1 to [B, 299, 299, 3] in -1..1; grey is repeated."""
     x = tf.image.resize(tf.clip_by_value(tf.cast(x, tf.float32), 0.0, 1.0), (299, 299), antialias=True)
     return 2.0 * tf.broadcast_to(x, (*x.shape[:-1], 3)) - 1.0

@@ -14,7 +14,7 @@ from tf_mopoe.model import MultimodalVAE
 
 
 def frechet_distance(features_a: ArrayLike, features_b: ArrayLike) -> float:
-    """The squared Frechet (2-Wasserstein) distance of two sets of features, each taken as a Gaussian.
+    """Compute the squared Frechet (2-Wasserstein) distance of two sets of features, each taken as a Gaussian.
 
         |mean_a - mean_b|^2 + trace( cov_a + cov_b - 2 (cov_a cov_b)^(1/2) )
 
@@ -63,7 +63,7 @@ def frechet_distances(
     seed: int = 0,
     progress: Callable[[int, int], Any] | None = None,
 ) -> dict[tuple[Any, str], float]:
-    """Frechet distance between real rows and made ones: from the prior, and translated from each other modality.
+    """Compute Frechet distances between real and generated rows: from the prior, and translated from each other modality.
 
     Args:
         model: `MultimodalVAE`.

@@ -19,7 +19,7 @@ def latent_mixture(
     seed: int = 0,
     batch_size: int = 1000,
 ) -> Callable[..., np.ndarray]:
-    """Fits a Gaussian mixture to the joint posterior's means of the rows ("ex-post density estimation").
+    """Fit a Gaussian mixture to the joint posterior's means of the rows ("ex-post density estimation").
 
     Reference: Ghosh et al., "From variational to deterministic autoencoders", ICLR 2020: ten components with full
     covariances. The mean is that of the product of all experts; for "mmvae" that of one expert, drawn for each row.

@@ -24,7 +24,7 @@ def linear_accuracy(
     batch_size: int = 1000,
     progress: Callable[[int, int], Any] | None = None,
 ) -> dict[tuple[str, ...], float]:
-    """Test accuracy of logistic regression on the latent representation, for every non-empty subset of the modalities.
+    """Measure test accuracy of logistic regression on the latent representation, for every non-empty subset of modalities.
 
     A row's representation is the mean of the distribution from which the method translates: for "mopoe" and "mvae" the
     product of the given experts, for "mmvae" one of them, drawn for each row. (The official code takes one of them too,
@@ -69,7 +69,7 @@ def linear_accuracy(
 
 
 def stratified_rows(labels, count, seed):
-    """Draws `count` rows without replacement, of every class its share of them to within one: int [count]."""
+    """Draw `count` rows without replacement, of every class its share of them to within one: int [count]."""
     if not is_integer(count, low=1) or count > len(labels):
         raise ValueError(
             f"`num_train` must be 1 to {len(labels)}, the number of rows, or None. Received: num_train={count}"

@@ -19,7 +19,7 @@ def joint_log_likelihoods(
     seed: int = 0,
     progress: Callable[[int, int], Any] | None = None,
 ) -> dict[tuple[str, ...], float]:
-    """Mean of log p(X) of all modalities, with z from q(z | X[given]), for every non-empty subset `given`.
+    """Estimate the mean log p(X) of all modalities, with z from q(z | X[given]), for every non-empty subset `given`.
 
     q(z | X[given]) is what the method translates from: for "mopoe" and "mvae" the product of the given experts, for
     "mmvae" their mixture. Every value estimates the same number from below, the closer the nearer q is to the posterior;
@@ -48,7 +48,7 @@ def conditional_log_likelihoods(
     seed: int = 0,
     progress: Callable[[int, int], Any] | None = None,
 ) -> dict[tuple[tuple[str, ...], str], float]:
-    """Mean of log p(x[target] | X[given]) = log p(X[given], x[target]) - log p(X[given]), for what is not given.
+    """Estimate the mean log p(x[target] | X[given]) = log p(X[given], x[target]) - log p(X[given]), for absent targets.
 
     Both terms are importance-weighted estimates (Burda et al. 2016, eq. 8), each with z from the joint posterior of its
     own modalities. Each is a bound from below; their difference is none.
@@ -70,7 +70,7 @@ def conditional_log_likelihoods(
 
 
 def mean_log_likelihoods(model, inputs, wanted, num_samples, batch_size, seed, progress):
-    """{key: mean over the rows of log p(X[names]), in nats}; `wanted`: {key: (names, `given` of the estimate)}."""
+    """Return {key: mean over rows of log p(X[names]), in nats}; `wanted`: {key: (names, `given` of the estimate)}."""
     inputs = subset_latents.complete(model, inputs)
     num_samples, seed = check_count("num_samples", num_samples), check_integer("seed", seed)
     sums = dict.fromkeys(wanted, 0.0)

@@ -11,7 +11,7 @@ from tf_mopoe.streams import as_stream
 
 
 def subsets_of(names, sizes=None):
-    """Tuples of `names`, small ones first: all non-empty ones (default), or those of the `sizes`."""
+    """Return tuples of `names`, small ones first: all non-empty ones (default), or those of the `sizes`."""
     if sizes is None and len(names) > 16:
         raise ValueError(f"Measures of every subset have too many subsets to list. Received: {len(names)} modalities")
     every = range(1, len(names) + 1)
@@ -29,7 +29,7 @@ def is_collection(sizes):
 
 
 def complete(model, inputs):
-    """The model's modalities among the inputs, all of which must be there, for all rows: {name: [N, E]} or `Rows`."""
+    """Return the model's modalities of the inputs, all of which must be there, for all rows: {name: [N, E]} or `Rows`."""
     first = take(inputs, slice(0, 1)) if isinstance(inputs, Rows) else inputs
     if not isinstance(first, dict) or any(name not in first or FLAG + name in first for name in model.modalities):
         received = list(first) if isinstance(first, dict) else type(inputs).__name__
@@ -46,18 +46,18 @@ def complete(model, inputs):
 
 
 def count_of(inputs):
-    """The number of rows of arrays or `Rows`."""
+    """Return the number of rows of arrays or `Rows`."""
     return len(inputs) if isinstance(inputs, Rows) else len(next(iter(inputs.values())))
 
 
 def batches(inputs, batch_size):
-    """The slices of rows that cut arrays or `Rows` into batches."""
+    """Return the slices of rows that cut arrays or `Rows` into batches."""
     size = check_count("batch_size", batch_size)
     return [slice(start, start + size) for start in range(0, count_of(inputs), size)]
 
 
 def encoded(model, inputs, batch_size):
-    """Yields (rows, `Posterior`) of every batch of complete rows, `rows` a slice."""
+    """Yield (rows, `Posterior`) of every batch of complete rows, `rows` a slice."""
     inputs = complete(model, inputs)
     for rows in batches(inputs, batch_size):
         batch = take(inputs, rows)
@@ -66,7 +66,7 @@ def encoded(model, inputs, batch_size):
 
 
 def every_subset(model, inputs, subsets, batch_size, progress=None):
-    """Yields (rows, given, `Posterior` of the given) for every batch and, in each, every one of the `subsets`."""
+    """Yield (rows, given, `Posterior` of the given) for every batch and, in each, every one of the `subsets`."""
     total = len(batches(complete(model, inputs), batch_size)) * len(subsets)
     parts = ((batch, given) for batch in encoded(model, inputs, batch_size) for given in subsets)
     for (rows, batch), given in tracked(parts, total, progress):
@@ -74,7 +74,7 @@ def every_subset(model, inputs, subsets, batch_size, progress=None):
 
 
 def tracked(parts, total, progress=None):
-    """Yields the parts; after the work on each, calls `progress(done, total)`."""
+    """Yield the parts; after the work on each, calls `progress(done, total)`."""
     for done, part in enumerate(parts, start=1):
         yield part
         if progress is not None:
@@ -82,7 +82,7 @@ def tracked(parts, total, progress=None):
 
 
 def location(q, seed):
-    """The mean of the Gaussian from which `model.sample_latents` draws: NumPy [B, D].
+    """Return the mean of the Gaussian from which `model.sample_latents` draws: NumPy [B, D].
 
     Where the distribution is a mixture ("mmvae" with several given), that of the component drawn for the row.
     """
@@ -90,5 +90,5 @@ def location(q, seed):
 
 
 def locations(batches, given, seed):
-    """`location` of all rows, from a list of what `encoded` yields: [N, D]."""
+    """Return `location` of all rows, from a list of the results of `encoded`: [N, D]."""
     return np.concatenate([location(q.select(given), seed + rows.start) for rows, q in batches])

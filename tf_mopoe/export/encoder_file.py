@@ -19,7 +19,7 @@ TOLERANCES = {None: 1e-4, "float16": 1e-2, "dynamic": 0.2, "int8": 0.2}
 
 
 def converted(encoder, name, shape, quantization, rows):
-    """The file's bytes.
+    """Return the file's bytes.
 
     Args:
         encoder: built `GaussianEncoder` of x [B, *shape].
@@ -44,7 +44,7 @@ def converted(encoder, name, shape, quantization, rows):
 
 
 def in_float32(encoder, shape):
-    """The encoder, or a copy in float32 of one in mixed precision, which LiteRT's operations do not know."""
+    """Return the encoder, or a float32 copy of one in mixed precision, which LiteRT's operations do not support."""
     plain, told = (
         "float32",
         json.dumps(encoder.get_config()),
@@ -59,7 +59,7 @@ def in_float32(encoder, shape):
 
 
 def convert(encoder, name, shape, quantization, rows):
-    """The bytes of the .tflite."""
+    """Convert to the bytes of the .tflite."""
 
     def encode(x):
         features = encoder.features(encoder.network_input(x), training=False)
@@ -98,7 +98,7 @@ def convert(encoder, name, shape, quantization, rows):
 
 
 def check(made, expert, name, quantization):
-    """Raises unless `made`, the file's loc and scale, are the encoder's: a file may be without its weights."""
+    """Raise unless `made`, the file's loc and scale, are the encoder's: a file may be without its weights."""
     made, told = np.stack([made["loc"], made["scale"]]), np.stack(loc_and_scale(expert))
     with np.errstate(over="ignore", invalid="ignore"):
         error = float(np.sqrt(np.mean((made - told) ** 2) / np.mean(told**2)))

@@ -11,7 +11,7 @@ import numpy as np
 
 
 def usable_rows(x: np.ndarray, card: Mapping[str, Any], margin: float = 0.1) -> np.ndarray:
-    """Checks which rows an encoder on a device can read: those that are finite and near the range it was made for.
+    """Check which rows an encoder on a device can read: those that are finite and near the range it was made for.
 
     An int8 encoder cuts its inputs off at the ends of that range, and a layer such as ReLU turns NaN into a number: so it
     gives a sure and wrong reading of a dead sensor. Encode the usable rows, and send the others as missing: the result is
@@ -57,7 +57,7 @@ def fuse(
     correlation: float | None = None,
     left_out: Sequence[str] = (),
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The subset posterior of what each row has: its experts, pooled, as of `MultimodalVAE.subset_posterior`.
+    """Compute the subset posterior of what each row has: its experts, pooled, as of `MultimodalVAE.subset_posterior`.
 
     "product": precision = prior + sum{ 1 / scale[m]^2 : m };   loc = sum{ loc[m] / scale[m]^2 : m } / precision
 
@@ -124,7 +124,7 @@ def fuse(
 
 
 def stacked(experts, has):
-    """loc and scale float64 [B, M, D], 0 and 1 in what a row does not have, and members, bool [B, M]."""
+    """Return loc and scale float64 [B, M, D], 0 and 1 in what a row does not have, and members, bool [B, M]."""
     shapes = {name: (np.shape(expert["loc"]), np.shape(expert["scale"])) for name, expert in experts.items()}
     shape = next(iter(shapes.values()))[0]
     if len(shape) != 2 or any(both != (shape, shape) for both in shapes.values()):
@@ -147,7 +147,7 @@ def stacked(experts, has):
 
 
 def checked_weights(weights, experts, modalities, size):
-    """The weights of the experts, float64 [M, D]."""
+    """Return the weights of the experts, float64 [M, D]."""
     named = isinstance(weights, dict) and set(weights) == set(modalities)
     arrays = [np.asarray(weights[name], np.float64) for name in experts] if named else []
     if not named or not all(a.shape == (size,) and (a >= 0.0).all() and np.isfinite(a).all() for a in arrays):
@@ -161,7 +161,7 @@ def checked_weights(weights, experts, modalities, size):
 
 
 def product(loc, scale, members, power):
-    """The product of the experts and, to the power [B], of the prior."""
+    """Multiply the experts and, to the power [B], the prior."""
     precision = members[..., None] * scale**-2
     total = power[:, None] + precision.sum(axis=1)
     total[total == 0.0] = 1.0
@@ -169,7 +169,7 @@ def product(loc, scale, members, power):
 
 
 def weighted(loc, scale, members, weights):
-    """The product of the experts to the power of weights [M, D], which sum to 1 over the members."""
+    """Multiply the experts to the power of weights [M, D], which sum to 1 over the members."""
     share = members[..., None] * weights
     precision = share * scale**-2
     share, total = share.sum(axis=1), precision.sum(axis=1)
@@ -178,7 +178,7 @@ def weighted(loc, scale, members, weights):
 
 
 def correlated(loc, scale, members, correlation):
-    """The consensus of experts whose errors have this correlation."""
+    """Compute the consensus of experts whose errors have this correlation."""
     count = members.sum(axis=1)[:, None]
     shrink = correlation / (1.0 + (count - 1.0) * correlation)
     inverse = members[..., None] / scale
@@ -190,7 +190,7 @@ def correlated(loc, scale, members, correlation):
 
 
 def hellinger(loc, scale, members):
-    """The Gaussian with the first two moments of the squared sum of the roots of the experts' densities, normalised."""
+    """Return the Gaussian with the first two moments of the normalised squared sum of the experts' root densities."""
     center = loc.mean(axis=1, keepdims=True)
     loc, precision = loc - center, scale**-2
     spread = scale[:, :, None] ** 2 + scale[:, None] ** 2  # [B, M, M, D]

@@ -6,7 +6,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 
 def prune(path):
-    """Rewrites `<path>/saved_model.pb` without the operations that no output and no side effect of their function needs.
+    """Rewrite `<path>/saved_model.pb` without the operations that no output and no side effect of their function needs.
 
     A distribution works out its own shapes, for one, wherever it is made, whether they are asked for or not. TensorFlow
     does not run such operations; they only take room.
@@ -29,7 +29,7 @@ def prune(path):
 
 
 def needed_by(function):
-    """Names of the nodes that a `FunctionDef` needs for its outputs and side effects."""
+    """Return the names of the nodes that a `FunctionDef` needs for its outputs and side effects."""
     sources = {node.name: [*node.input, *colocations(node)] for node in function.node_def}
     todo, needed = [*function.ret.values(), *function.control_ret.values()], set()
     while todo:

@@ -24,7 +24,7 @@ def saved_model(
     num_samples: int = 64,
     name: str | None = None,
 ) -> pathlib.Path:
-    """Writes `<path>/<version>/`, a SavedModel with warm-up requests, and beside it what TF Serving is started with.
+    """Write `<path>/<version>/`, a SavedModel with warm-up requests, and beside it TF Serving's configuration files.
 
     All is written aside first and then renamed: no half of it is ever under that name. What an export that was killed has
     left aside, the next one removes, unless another one is at work. Beside the versions:
@@ -116,7 +116,7 @@ def write(model, endpoints, name, path):
 
 
 def publish(folder, path, version):
-    """Renames `folder` to the version, or to the next free one if None, even if another process takes that just now."""
+    """Rename `folder` to the version, or to the next free one if None, even if another process takes that just now."""
     while True:
         target = path / str(version or 1 + max(versions(path), default=0))
         try:
@@ -138,5 +138,5 @@ def check_free(path, version):
 
 
 def server_name(name):
-    """The name in what a URL and a shell take as it is."""
+    """Reduce the name to characters that are safe in URLs and shells."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", name) or "model"

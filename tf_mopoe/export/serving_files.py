@@ -151,7 +151,7 @@ flags = {{name: value for name, value in rows.items() if name.startswith("has_")
 
 
 def write(folder, name, model, num_samples, signatures):
-    """Writes models.config, batching_parameters.txt, monitoring.config and README.md into `folder`; their paths.
+    """Write models.config, batching_parameters.txt, monitoring.config and README.md into `folder`; return their paths.
 
     Args:
         folder: `pathlib.Path`.

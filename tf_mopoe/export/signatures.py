@@ -10,7 +10,7 @@ from tf_mopoe.streams import RowStream
 
 
 def signatures(model, num_samples):
-    """What each signature computes, and of what: see `saved_model`.
+    """Return each signature's function and input specifications: see `saved_model`.
 
     `fuse` is left out where the joint posterior reads the inputs themselves; `encode`, and what of it `fuse` gives, where
     the experts have no product.
@@ -80,7 +80,7 @@ def signatures(model, num_samples):
 
 
 def of_experts(model, tensors):
-    """The `Posterior` of all loc, scale [B, D] and flags [B]; the prior in rows that lack a modality or a valid expert."""
+    """Return the `Posterior` of loc, scale [B, D] and flags [B]; the prior in rows without a modality or a valid expert."""
     count, experts, available = len(model.modalities), {}, {}
     for name, loc, scale, flag in zip(model.modalities, *(tensors[i * count : (i + 1) * count] for i in range(3))):
         available[name] = flag & valid(loc, scale)
@@ -90,7 +90,7 @@ def of_experts(model, tensors):
 
 
 def valid(loc, scale):
-    """The rows in which an expert is one, [B]: loc finite, scale positive, and the numbers of its product finite.
+    """Return the rows with a valid expert, [B]: loc finite, scale positive, and the numbers of its product finite.
 
     A batch on a server has rows of several clients: a row that is wrong must not fail those of the others.
     """

@@ -25,7 +25,7 @@ def tflite_encoders(
     quantization: str | None = None,
     representative: Mapping[str, Any] | None = None,
 ) -> dict[str, pathlib.Path]:
-    """Writes `<path>/<name>.tflite` of every modality's encoder, x [B, E] -> loc and scale [B, D], float32 all.
+    """Write `<path>/<name>.tflite` of every modality's encoder, x [B, E] -> loc and scale [B, D], float32 all.
 
     <name> is the modality's plain name (`tf_mopoe.names`): RNA_seq for "RNA-seq". Each file has one signature, "encode",
     with that name as its input's, any number of rows B from 1, and only LiteRT's built-in operations. Beside it <name>.json
@@ -75,7 +75,7 @@ def tflite_encoders(
 
 
 def representative_rows(model, quantization, representative):
-    """{name: float32 [N, E]}, of each modality the rows that have it."""
+    """Return {name: float32 [N, E]}, of each modality the rows that have it."""
     if representative is None:
         if quantization == "int8":
             raise ValueError(
@@ -95,7 +95,7 @@ def representative_rows(model, quantization, representative):
 
 
 def card(model, name, quantization, rows):
-    """What the .json says; of "fusion" None where the product of the experts is not the model's posterior."""
+    """Return the content of the .json; "fusion" is None where the product of the experts is not the model's posterior."""
     layer = model.mixture
     fuses = layer.family is Normal and not layer.reads_inputs and not layer.experts_are_features
     return {

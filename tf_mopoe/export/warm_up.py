@@ -4,7 +4,7 @@ import tensorflow as tf
 
 
 def write(path, name, signatures):
-    """Writes a TFRecord of one `PredictionLog` a signature, a row of zeros (and unit scales) each.
+    """Write a TFRecord of one `PredictionLog` per signature, each a row of zeros (and unit scales).
 
     The messages are written field by field: tensorflow-serving-api, which has their classes, pins TensorFlow's version,
     and an export should not need it. The tests read them with those classes.
@@ -20,13 +20,13 @@ def write(path, name, signatures):
 
 
 def example(spec):
-    """One row for an input, a `TensorProto`: every modality is there. It holds its one value once, whatever the shape."""
+    """Return one row for an input, a `TensorProto`, every modality present. Its value is stored once, whatever the shape."""
     ones = spec.dtype == tf.bool or spec.name.startswith("scale_")
     return tf.make_tensor_proto(spec.dtype.as_numpy_dtype(ones), shape=[1, *spec.shape[1:]])
 
 
 def prediction_log(name, signature, inputs):
-    """A `tensorflow.serving.PredictionLog` of a `PredictRequest`, bytes."""
+    """Return a `tensorflow.serving.PredictionLog` of a `PredictRequest`, bytes."""
     request = field(1, field(1, name.encode()) + field(3, signature.encode()))  # model_spec: name, signature_name
     for key, tensor in inputs.items():
         request += field(2, field(1, key.encode()) + field(2, tensor.SerializeToString()))  # inputs, a map
@@ -34,7 +34,7 @@ def prediction_log(name, signature, inputs):
 
 
 def field(number, payload):
-    """A length-delimited field of a protocol buffer."""
+    """Encode a length-delimited field of a protocol buffer."""
     return varint(number << 3 | 2) + varint(len(payload)) + payload
 
 

@@ -52,11 +52,11 @@ class Count(Likelihood):
         return independent(self.density(log_mean, *raw), len(log_mean.shape))
 
     def mean_size(self) -> tf.Tensor:
-        """The mean total of the data's rows, []."""
+        """Return the mean total of the data's rows, []."""
         return tf.reduce_sum(tf.exp(self.centers()))
 
     def centers(self) -> tf.Tensor:
-        """The log of each variable's mean, E."""
+        """Return the log of each variable's mean, E."""
         return tf.broadcast_to(tf.convert_to_tensor(self.units.center), self.sizes)
 
     def size(self, x: tf.Tensor, observed: tf.Tensor | None = None) -> tf.Tensor | None:

@@ -30,7 +30,7 @@ class Likelihood(keras.layers.Layer):
     # ---- shapes
 
     def event_shape(self, output_shape: Sequence[int]) -> tuple[int, ...]:
-        """The shape E of x of a row, from the network's output O."""
+        """Return the shape E of x of a row, from the network's output O."""
         *lead, last = output_shape
         if last % self.num_parameters:
             raise ValueError(
@@ -40,16 +40,16 @@ class Likelihood(keras.layers.Layer):
         return (*lead, last // self.num_parameters)
 
     def output_shape(self, event_shape: Sequence[int]) -> tuple[int, ...]:
-        """The inverse of `event_shape`: O that the network gives for x of shape E."""
+        """Return the inverse of `event_shape`: the network's output O for x of shape E."""
         *lead, last = event_shape
         return (*lead, self.num_parameters * last)
 
     def parameters(self, output: tf.Tensor) -> list[tf.Tensor]:
-        """The network's output [B, O] as `num_parameters` tensors [B, E]."""
+        """Split the network's output [B, O] into `num_parameters` tensors [B, E]."""
         return tf.split(output, self.num_parameters, axis=-1)
 
     def dimension(self, event_shape: Sequence[int]) -> int:
-        """How many variables x has, for `reconstruction_weights="dimension"`."""
+        """Return the number of variables of x, for `reconstruction_weights="dimension"`."""
         return int(tf.TensorShape(event_shape).num_elements())
 
     # ---- data
@@ -61,7 +61,7 @@ class Likelihood(keras.layers.Layer):
         """
 
     def adapt_input(self, x: np.ndarray) -> np.ndarray | None:
-        """What `adapt` gets the `Moments` of: NumPy [N, E] -> [N, E]. None (default): nothing is taken from the data."""
+        """Return the values whose `Moments` `adapt` takes: NumPy [N, E] -> [N, E]. None (default): nothing is taken."""
         return None
 
     def adapt(self, moments: Moments) -> None:
@@ -73,20 +73,20 @@ class Likelihood(keras.layers.Layer):
         return True
 
     def size(self, x: tf.Tensor, observed: tf.Tensor | None = None) -> tf.Tensor | None:
-        """The total of each row, [B], for a likelihood that `reads_size`."""
+        """Return the total of each row, [B], for a likelihood that `reads_size`."""
         return None
 
     # ---- distributions
 
     def mean(self, distribution: tfd.Distribution) -> tf.Tensor:
-        """What is reported of p(x | z), [B, E]: its mean; where that has no formula, the mean of a few draws."""
+        """Return the value reported of p(x | z), [B, E]: its mean; where that has no formula, the mean of a few draws."""
         try:
             return distribution.mean()
         except NotImplementedError:
             return tf.reduce_mean(tf.cast(distribution.sample(DRAWS, seed=(0, 0)), tf.float32), axis=0)
 
     def moments(self, distribution: tfd.Distribution, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """E[x] and E[x^2] of p(x | z), [B, E] float32 each; of one draw where they have no formula. `seed`: int32 [2]."""
+        """Return E[x] and E[x^2] of p(x | z), float32 [B, E]; of one draw where they have no formula. `seed`: int32 [2]."""
         try:
             mean = distribution.mean()
             return mean, distribution.variance() + tf.square(mean)
@@ -95,12 +95,12 @@ class Likelihood(keras.layers.Layer):
             return x, tf.square(x)
 
     def stand_in(self, distribution: tfd.Distribution) -> tf.Tensor:
-        """Numbers of the support in place of a missing x, [B, E]: the mean, or 0 where it is not finite."""
+        """Return values of the support in place of a missing x, [B, E]: the mean, or 0 where it is not finite."""
         mean = tf.stop_gradient(self.mean(distribution))
         return tf.where(tf.math.is_finite(mean), mean, 0.0)
 
     def log_prob(self, distribution: tfd.Distribution, x: tf.Tensor, observed: tf.Tensor | None = None) -> tf.Tensor:
-        """log p(x | z) in nats, [B]: of the cells `observed`, bool [B, E] (default: all).
+        """Compute log p(x | z) in nats, [B]: of the cells `observed`, bool [B, E] (default: all).
 
         Raises:
             ValueError: for cells of a distribution that is no `tfd.Independent`.
@@ -111,7 +111,7 @@ class Likelihood(keras.layers.Layer):
 
 
 def sum_observed(distribution, x, observed, stand_in):
-    """The log-probability of the observed cells of x, [B]. What the others hold has no effect, NaN included."""
+    """Compute the log-probability of the observed cells of x, [B]. The others have no effect, NaN included."""
     if not hasattr(distribution, "reinterpreted_batch_ndims"):  # tfd.Independent, which is of several classes
         raise ValueError(
             "Missing cells need a likelihood that is a tfd.Independent; without, whole rows may be missing. "
@@ -124,5 +124,5 @@ def sum_observed(distribution, x, observed, stand_in):
 
 
 def independent(distribution, rank):
-    """A `tfd.Independent` over all axes but that of the rows, of a distribution whose batch shape has that rank."""
+    """Return a `tfd.Independent` over all axes but that of the rows, of a distribution whose batch shape has that rank."""
     return tfd.Independent(distribution, reinterpreted_batch_ndims=rank - 1)

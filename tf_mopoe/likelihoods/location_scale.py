@@ -49,7 +49,7 @@ class LocationScale(Likelihood):
         self.built = True
 
     def scale_value(self, raw: tf.Tensor | None = None) -> tf.Tensor:
-        """The scale, in the units of the network's output; `raw`: what the network gives for it, if it does."""
+        """Return the scale, in the units of the network's output; `raw`: the network's output for it, if there is one."""
         bounds = STANDARD_BOUNDS if self.standardize else BOUNDS
         if self.scale == PREDICTED:
             return FLOOR + tf.exp(bounded(raw, *bounds))
@@ -148,7 +148,7 @@ class StudentT(LocationScale):
 
 
 def checked_scale(scale):
-    """One of the names, a float, or nested lists of positive floats."""
+    """Check a scale: one of the names, a float, or nested lists of positive floats."""
     if isinstance(scale, str) and scale in (LEARNED, PER_VARIABLE, PREDICTED):
         return scale
     if is_number(scale) and scale > 0:

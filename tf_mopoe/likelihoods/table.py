@@ -67,7 +67,7 @@ class Table(Likelihood):
 
     @classmethod
     def of(cls, frame: Any, counts: Collection[Any] = (), shares: Collection[Any] = ()) -> Self:
-        """A `Table` of a pandas DataFrame's columns.
+        """Create a `Table` of a pandas DataFrame's columns.
 
         Numbers become "number", bools "flag", categories and strings the list of their classes (in the order of the
         categories, else sorted).
@@ -88,13 +88,13 @@ class Table(Likelihood):
         return {name: list(kind) if isinstance(kind, tuple) else kind for name, kind in self.layout.kinds.items()}
 
     def columns_of(self, name: Any) -> slice:
-        """The slice of x that holds a column."""
+        """Return the slice of x that holds a column."""
         if name not in self.layout.slices:
             raise ValueError(f"`name` must be one of {list(self.layout.slices)}. Received: name={name!r}")
         return self.layout.slices[name]
 
     def encode(self, frame: Any) -> Any:
-        """x of a DataFrame: a DataFrame of W float32 columns with the same index, NaN where a cell is empty.
+        """Encode a DataFrame as x: a DataFrame of W float32 columns with the same index, NaN where a cell is empty.
 
         A column of classes becomes one column "column=class" for each. Columns of other names are left out.
         `tf_mopoe.tables.align` takes the result, and so does any method of a model.
@@ -106,7 +106,7 @@ class Table(Likelihood):
         return self.layout.encode(frame)
 
     def decode(self, array: Any, index: Any = None) -> Any:
-        """A DataFrame of x, of draws or of means [N, W], an array or a DataFrame such as `encode` returns.
+        """Decode x, draws or means [N, W], an array or a DataFrame such as `encode` returns, to a DataFrame.
 
         The likeliest class, whether a flag is likelier than not, counts rounded, other numbers as they are; NaN is empty.
 
@@ -213,5 +213,5 @@ class Table(Likelihood):
 
 
 def is_scalar(kind):
-    """Whether it is a likelihood for one column."""
+    """Return whether it is a likelihood for one column."""
     return isinstance(kind, Likelihood) and not kind.reads_size and kind.x_dtype == "float32"

@@ -49,7 +49,7 @@ class Columns:
         return labels
 
     def encode(self, frame):
-        """A DataFrame of these columns -> one of `width` float32 columns with the same index."""
+        """Encode a DataFrame of these columns as one of `width` float32 columns with the same index."""
         pandas = import_pandas()
         if not isinstance(frame, pandas.DataFrame):
             raise ValueError(f"`frame` must be a pandas DataFrame. Received: {type(frame).__name__}")
@@ -63,7 +63,7 @@ class Columns:
         return pandas.DataFrame(values, index=frame.index, columns=self.labels())
 
     def decode(self, array, index=None):
-        """The way back: [N, width] -> DataFrame."""
+        """Invert `encode`: [N, width] -> DataFrame."""
         pandas = import_pandas()
         index = array.index if index is None and hasattr(array, "index") else index
         array = np.asarray(array)
@@ -75,7 +75,7 @@ class Columns:
 
 
 def kinds_of(frame, counts=(), shares=()):
-    """{name: kind} of a DataFrame's columns, see `Table.of`."""
+    """Return {name: kind} of a DataFrame's columns, see `Table.of`."""
     pandas = import_pandas()
     if not isinstance(frame, pandas.DataFrame) or not frame.columns.is_unique:
         raise ValueError(f"`frame` must be a DataFrame with one column of each name. Received: {type(frame).__name__}")
@@ -89,7 +89,7 @@ def kinds_of(frame, counts=(), shares=()):
 
 
 def kind_of(name, series):
-    """ "flag", "number" or the classes of a column, by its type and, of Python objects, by what it holds."""
+    """Return "flag", "number" or the classes of a column, by its type and, for Python objects, by its values."""
     types = import_pandas().api.types
     if isinstance(series.dtype, import_pandas().CategoricalDtype):
         classes = series.dtype.categories.tolist()
@@ -116,7 +116,7 @@ def kind_of(name, series):
 
 
 def checked_kind(name, kind, is_own):
-    """One of `KINDS`, a tuple of classes, or one's own."""
+    """Check a kind: one of `KINDS`, a tuple of classes, or a user's own."""
     if (isinstance(kind, str) and kind in KINDS) or is_own(kind):
         return kind
     if not isinstance(kind, str | dict | bytes) and hasattr(kind, "__iter__"):
@@ -135,7 +135,7 @@ def width_of(kind):
 
 
 def encode_numbers(name, series, kind):
-    """[N, 1], NaN where it is empty."""
+    """Encode numbers as [N, 1], NaN where a cell is empty."""
     try:
         values = series.to_numpy(np.float64, na_value=np.nan)
     except (TypeError, ValueError) as error:
@@ -147,7 +147,7 @@ def encode_numbers(name, series, kind):
 
 
 def encode_classes(name, series, classes):
-    """One-hot [N, C], NaN where it is empty."""
+    """Encode classes as one-hot [N, C], NaN where a cell is empty."""
     pandas = import_pandas()
     codes = pandas.Index(classes).get_indexer(pandas.Index(series.astype(object)))
     empty = series.isna().to_numpy(bool)
@@ -162,7 +162,7 @@ def encode_classes(name, series, classes):
 
 
 def decode_column(values, kind):
-    """A Series of [N, width]. NaN is empty; where some are, flags and counts have pandas' types for it."""
+    """Decode [N, width] to a Series. NaN is empty; where some are, flags and counts have pandas' nullable types."""
     pandas = import_pandas()
     empty = np.isnan(values).any(axis=1)
     if isinstance(kind, tuple):

@@ -71,7 +71,7 @@ class Tokens(Likelihood):
         return independent(Token(features, kernel, bias, self.padding), len(features.shape) - 1)
 
     def mean(self, distribution: tfd.Distribution) -> tf.Tensor:
-        """The likeliest token of each position, int32 [B, T]."""
+        """Return the likeliest token of each position, int32 [B, T]."""
         return distribution.mode()
 
     def stand_in(self, distribution: tfd.Distribution) -> tf.Tensor:

@@ -44,7 +44,7 @@ def map_parts(function, values, row_shapes, sum_shapes, vocabulary_size):
 
 @tf.custom_gradient
 def log_probs(features, kernel, bias, tokens):
-    """The log-probability of each token, [N]; the gradient computes the logits once more.
+    """Compute the log-probability of each token, [N]; the gradient computes the logits once more.
 
     Args:
         features: float32 [N, F].
@@ -82,7 +82,7 @@ def log_probs(features, kernel, bias, tokens):
 
 
 def likeliest(features, kernel, bias):
-    """The token of the largest logit, int32 [N]."""
+    """Return the token of the largest logit, int32 [N]."""
 
     def function(_, features):
         return (tf.argmax(tf.matmul(features, kernel) + bias, axis=-1, output_type=tf.int32),), ()
@@ -92,7 +92,7 @@ def likeliest(features, kernel, bias):
 
 
 def draw(features, kernel, bias, num_samples, seed):
-    """Draws of the tokens, int32 [N, num_samples]; `seed`: int32 [2]."""
+    """Draw tokens, int32 [N, num_samples]; `seed`: int32 [2]."""
 
     def function(number, features):
         logits = tf.matmul(features, kernel) + bias

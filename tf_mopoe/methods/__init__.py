@@ -66,7 +66,7 @@ NAMES = {
 
 
 def from_name(method: str | Method) -> Method:
-    """The preset of a name with its published defaults, or the given `Method`.
+    """Return the preset of a name with its published defaults, or the given `Method`.
 
     Raises:
         ValueError: for another name or object.

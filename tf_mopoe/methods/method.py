@@ -15,11 +15,11 @@ class Method:
     needs_private = False  # whether the encoders must have private latent variables
 
     def parts(self, encoders: Mapping[str, GaussianEncoder]) -> dict[str, Any]:
-        """The arguments of `MultimodalVAE` that the method sets, {name: value}, for {modality: encoder}."""
+        """Return the arguments of `MultimodalVAE` that the method sets, {name: value}, for {modality: encoder}."""
         raise NotImplementedError
 
     def arguments(self, encoders: Mapping[str, GaussianEncoder]) -> dict[str, Any]:
-        """`parts`, after a check of the encoders.
+        """Return `parts`, after a check of the encoders.
 
         Raises:
             ValueError: for encoders without private latent variables, if the method is about these.

@@ -15,7 +15,7 @@ IMAGE, TEXT = (64, 64, 3), (256, 71)
 
 
 def image_encoder() -> keras.Sequential:
-    """[B, 64, 64, 3] -> [B, 4, 4, 512]."""
+    """Build the network [B, 64, 64, 3] -> [B, 4, 4, 512]."""
     return keras.Sequential(
         [
             keras.Input(IMAGE),
@@ -28,7 +28,7 @@ def image_encoder() -> keras.Sequential:
 
 
 def image_decoder(latent_dim: int) -> keras.Sequential:
-    """[B, D] -> [B, 64, 64, 3], unbounded."""
+    """Build the network [B, D] -> [B, 64, 64, 3], unbounded."""
     return keras.Sequential(
         [
             keras.Input((check_count("latent_dim", latent_dim),)),
@@ -43,7 +43,7 @@ def image_decoder(latent_dim: int) -> keras.Sequential:
 
 
 def text_encoder() -> keras.Sequential:
-    """[B, 256, 71] -> [B, 4, 256]."""
+    """Build the network [B, 256, 71] -> [B, 4, 256]."""
     return keras.Sequential(
         [
             keras.Input(TEXT),
@@ -58,7 +58,7 @@ def text_encoder() -> keras.Sequential:
 
 
 def text_decoder(latent_dim: int) -> keras.Sequential:
-    """[B, D] -> logits [B, 256, 71]."""
+    """Build the network [B, D] -> logits [B, 256, 71]."""
     return keras.Sequential(
         [
             keras.Input((check_count("latent_dim", latent_dim),)),

@@ -13,7 +13,7 @@ IMAGE, SPEECH, WORD = (28, 28, 1), (32, 64, 1), (8, 27)
 
 
 def image_encoder() -> keras.Sequential:
-    """[B, 28, 28, 1] -> [B, 320]."""
+    """Build the network [B, 28, 28, 1] -> [B, 320]."""
     return keras.Sequential(
         [
             keras.Input(IMAGE),
@@ -25,7 +25,7 @@ def image_encoder() -> keras.Sequential:
 
 
 def image_decoder(latent_dim: int) -> keras.Sequential:
-    """[B, D] -> [B, 28, 28, 1], between 0 and 1."""
+    """Build the network [B, D] -> [B, 28, 28, 1], between 0 and 1."""
     return keras.Sequential(
         [
             keras.Input((check_count("latent_dim", latent_dim),)),
@@ -38,7 +38,7 @@ def image_decoder(latent_dim: int) -> keras.Sequential:
 
 
 def speech_encoder() -> keras.Sequential:
-    """[B, 32, 64, 1] -> [B, 160]."""
+    """Build the network [B, 32, 64, 1] -> [B, 160]."""
     return keras.Sequential(
         [
             keras.Input(SPEECH),
@@ -50,7 +50,7 @@ def speech_encoder() -> keras.Sequential:
 
 
 def speech_decoder(latent_dim: int) -> keras.Sequential:
-    """[B, D] -> [B, 32, 64, 1], between 0 and 1."""
+    """Build the network [B, D] -> [B, 32, 64, 1], between 0 and 1."""
     return keras.Sequential(
         [
             keras.Input((check_count("latent_dim", latent_dim),)),
@@ -63,7 +63,7 @@ def speech_decoder(latent_dim: int) -> keras.Sequential:
 
 
 def word_encoder() -> keras.Sequential:
-    """[B, 8, 27] -> [B, 192]."""
+    """Build the network [B, 8, 27] -> [B, 192]."""
     return keras.Sequential(
         [
             keras.Input(WORD),
@@ -75,7 +75,7 @@ def word_encoder() -> keras.Sequential:
 
 
 def word_decoder(latent_dim: int) -> keras.Sequential:
-    """[B, D] -> logits [B, 8, 27]."""
+    """Build the network [B, D] -> logits [B, 8, 27]."""
     return keras.Sequential(
         [
             keras.Input((check_count("latent_dim", latent_dim),)),

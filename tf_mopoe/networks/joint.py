@@ -13,7 +13,7 @@ def joint_encoder(
     hidden_units: Sequence[int] = (256,),
     activation: str | Callable[..., Any] = "relu",
 ) -> keras.Model:
-    """Features of all modalities together: the networks' features side by side, then dense layers.
+    """Build a network of all modalities together: the networks' features side by side, then dense layers.
 
     Args:
         networks: {name: Keras functional or Sequential model, [B, *E] -> [B, ...]}, such as fresh encoder networks.

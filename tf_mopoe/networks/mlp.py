@@ -10,7 +10,7 @@ from tf_mopoe.checks import check_count, is_integer
 
 
 def as_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
-    """A modality's shape as a tuple: an int is a row of that many numbers."""
+    """Return a modality's shape as a tuple: an int is a row of that many numbers."""
     try:
         sizes = tuple(shape)
     except TypeError:  # a number
@@ -29,7 +29,7 @@ def dense_layers(hidden_units: Sequence[int], activation: str | Callable[..., An
 def mlp_encoder(
     shape: int | Sequence[int], hidden_units: Sequence[int] = (256, 256), activation: str | Callable[..., Any] = "relu"
 ) -> keras.Sequential:
-    """Features for a `GaussianEncoder`.
+    """Build a multilayer perceptron that computes the features for a `GaussianEncoder`.
 
     Args:
         shape: the modality's shape E, a tuple or an int.
@@ -49,7 +49,7 @@ def mlp_decoder(
     hidden_units: Sequence[int] = (256, 256),
     activation: str | Callable[..., Any] = "relu",
 ) -> keras.Sequential:
-    """The parameter of a `Decoder`'s likelihood, without activation at its end.
+    """Build a multilayer perceptron for a `Decoder`: the parameter of its likelihood, without activation at its end.
 
     Args:
         shape: the modality's shape E, a tuple or an int.

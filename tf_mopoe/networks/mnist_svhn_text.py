@@ -13,12 +13,12 @@ MNIST, SVHN, TEXT = (28, 28, 1), (32, 32, 3), (8, 71)
 
 
 def mnist_encoder() -> keras.Sequential:
-    """[B, 28, 28, 1] -> [B, 400]."""
+    """Build the network [B, 28, 28, 1] -> [B, 400]."""
     return keras.Sequential([keras.Input(MNIST), layers.Flatten(), layers.Dense(400, activation="relu")])
 
 
 def mnist_decoder(latent_dim: int) -> keras.Sequential:
-    """[B, D] -> [B, 28, 28, 1], between 0 and 1."""
+    """Build the network [B, D] -> [B, 28, 28, 1], between 0 and 1."""
     return keras.Sequential(
         [
             keras.Input((check_count("latent_dim", latent_dim),)),
@@ -30,7 +30,7 @@ def mnist_decoder(latent_dim: int) -> keras.Sequential:
 
 
 def svhn_encoder() -> keras.Sequential:
-    """[B, 32, 32, 3] -> [B, 1, 1, 128]."""
+    """Build the network [B, 32, 32, 3] -> [B, 1, 1, 128]."""
     return keras.Sequential(
         [
             keras.Input(SVHN),
@@ -43,7 +43,7 @@ def svhn_encoder() -> keras.Sequential:
 
 
 def svhn_decoder(latent_dim: int) -> keras.Sequential:
-    """[B, D] -> [B, 32, 32, 3], unbounded."""
+    """Build the network [B, D] -> [B, 32, 32, 3], unbounded."""
     return keras.Sequential(
         [
             keras.Input((check_count("latent_dim", latent_dim),)),
@@ -58,7 +58,7 @@ def svhn_decoder(latent_dim: int) -> keras.Sequential:
 
 
 def text_encoder() -> keras.Sequential:
-    """[B, 8, 71] -> [B, 1, 128]."""
+    """Build the network [B, 8, 71] -> [B, 1, 128]."""
     return keras.Sequential(
         [
             keras.Input(TEXT),
@@ -70,7 +70,7 @@ def text_encoder() -> keras.Sequential:
 
 
 def text_decoder(latent_dim: int) -> keras.Sequential:
-    """[B, D] -> logits [B, 8, 71]."""
+    """Build the network [B, D] -> logits [B, 8, 71]."""
     return keras.Sequential(
         [
             keras.Input((check_count("latent_dim", latent_dim),)),

@@ -31,7 +31,7 @@ class CropStart(layers.Layer):
 
 
 def encoder(filters: int = 32, hidden_units: int = 512) -> keras.Sequential:
-    """[B, 28, 28, 3] -> [B, hidden_units].
+    """Build the network [B, 28, 28, 3] -> [B, hidden_units].
 
     Args:
         filters: of the first convolution; the second has twice, the third four times as many. Default: the published 32.
@@ -54,7 +54,7 @@ def encoder(filters: int = 32, hidden_units: int = 512) -> keras.Sequential:
 
 
 def decoder(latent_dim: int, filters: int = 32) -> keras.Sequential:
-    """[B, D] -> [B, 28, 28, 3], unbounded. `filters`: of the last but one layer, as in `encoder`."""
+    """Build the network [B, D] -> [B, 28, 28, 3], unbounded. `filters`: of the last but one layer, as in `encoder`."""
     filters = check_count("filters", filters)
     return keras.Sequential(
         [

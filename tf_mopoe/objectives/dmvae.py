@@ -59,7 +59,7 @@ class DMVAE(Objective):
         return terms._replace(loss=loss, extra={"all_bounds": -loss})
 
     def bound(self, q: Posterior, p: Generative, posterior: Mixture, stream: Stream | RowStream) -> LossTerms:
-        """The `LossTerms` of the ELBO of a `Mixture`, for all that the rows have."""
+        """Compute the `LossTerms` of the ELBO of a `Mixture`, for all that the rows have."""
         sample = posterior.sample(stream)._replace(members={})  # z comes from no modality: each w is its own
         w = p.sample_private(q, sample, stream.child("private"))
         reconstruction = negate(p.log_prob(sample.z, w))

@@ -67,6 +67,6 @@ class Masked(Objective):
 
 
 def decoded(q, p, sample, stream):
-    """-log p(x | z, w) of what q's rows have, {name: [B]}, and the KL of its private latent variables, [B]."""
+    """Compute -log p(x | z, w) of what q's rows have, {name: [B]}, and the KL of its private latent variables, [B]."""
     w = p.sample_private(q, sample, stream)
     return negate(p.log_prob(sample.z, w)), p.private_kl(q, sample, w)

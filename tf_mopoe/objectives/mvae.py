@@ -66,7 +66,7 @@ class MVAE(Objective):
         return terms._replace(loss=loss, extra={"all_bounds": -loss})
 
     def bound(self, q: Posterior, p: Generative, stream: Stream | RowStream) -> LossTerms:
-        """The `LossTerms` of the product of all that q's rows have, which reconstructs just that."""
+        """Compute the `LossTerms` of the product of all that q's rows have, which reconstructs just that."""
         product = q.subset()
         sample = product.sample(stream)
         w = p.sample_private(q, sample, stream.child("private"))

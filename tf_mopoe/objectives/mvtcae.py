@@ -64,7 +64,7 @@ class MVTCAE(Objective):
 
 
 def kl_to_experts(q, joint):
-    """sum{ KL( joint || q[m] ) : m }, [B], of what each row has; `joint`: `Mixture` with S = 1."""
+    """Compute sum{ KL( joint || q[m] ) : m }, [B], of what each row has; `joint`: `Mixture` with S = 1."""
     check_normal(joint)
     total = 0.0
     for name, available in q.available.items():

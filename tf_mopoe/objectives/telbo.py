@@ -84,7 +84,7 @@ class TELBO(Objective):
         beta: Number | tf.Tensor,
         frozen: bool = False,
     ) -> LossTerms:
-        """The `LossTerms` of the ELBO of a `Mixture`, for the modalities that p has."""
+        """Compute the `LossTerms` of the ELBO of a `Mixture`, for the modalities that p has."""
         sample = posterior.sample(stream)
         w = p.sample_private(q, sample, stream.child("private"))
         reconstruction = negate(p.log_prob(sample.z, w, frozen=frozen))

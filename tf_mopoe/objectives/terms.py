@@ -14,7 +14,7 @@ Schedule = keras.optimizers.schedules.LearningRateSchedule
 
 
 class LossTerms(NamedTuple):
-    """What an objective returns, per row and in nats."""
+    """The result of an objective, per row and in nats."""
 
     loss: tf.Tensor  # [B], to be minimised
     reconstruction: dict  # {name: E_q[-log p(x[m] | z)]}, [B]: 0 where the row does not have the modality
@@ -25,7 +25,7 @@ class LossTerms(NamedTuple):
 
 
 class Objective(Live):
-    """An objective: a pure function of distributions, and the arguments it was made with.
+    """An objective: a pure function of distributions, and its constructor's arguments.
 
     A subclass sets the attributes that its constructor's arguments name. Those that are floats may be assigned during the
     training, as in `model.objective.beta = 2.0` in a callback: the next step has the new value. It has
@@ -55,7 +55,7 @@ class Objective(Live):
 
 
 def arguments_of(cls):
-    """The names of a constructor's arguments, those included that it hands on as **kwargs."""
+    """Return the names of a constructor's arguments, including those that it passes on as **kwargs."""
     names = []
     for parent in cls.__mro__:
         if "__init__" not in vars(parent) or parent is object:
@@ -68,17 +68,17 @@ def arguments_of(cls):
 
 
 def check_beta(beta, name="beta"):
-    """Validates a number, 0 or more (returned as a float), a scalar variable or a Keras schedule."""
+    """Validate a number, 0 or more (returned as a float), a scalar variable or a Keras schedule."""
     return beta if isinstance(beta, Schedule) else check_hyperparameter(name, beta)
 
 
 def schedule_value(beta, step):
-    """The number itself, or the schedule's value at the training step."""
+    """Return the number itself, or the schedule's value at the training step."""
     return beta(tf.convert_to_tensor(step)) if isinstance(beta, Schedule) else beta
 
 
 def bound_terms(p, reconstruction, kl, private_kl, beta, private_factor=1.0):
-    """The `LossTerms` of a bound: weighted reconstruction + beta * kl + the weighted KL of private latent variables.
+    """Return the `LossTerms` of a bound: weighted reconstruction + beta * kl + the weighted KL of private latent variables.
 
     Args:
         p: `Generative`, for the weights.
@@ -109,7 +109,7 @@ def check_posterior(objective, suits, wanted, joint_posterior):
 
 
 def weighted_sum(weights, reconstruction):
-    """sum{ weights[m] * reconstruction[m] : m }."""
+    """Compute sum{ weights[m] * reconstruction[m] : m }."""
     return sum(weights[name] * term for name, term in reconstruction.items())
 
 

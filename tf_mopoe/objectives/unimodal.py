@@ -4,7 +4,7 @@ from tf_mopoe.objectives.terms import negate
 
 
 def unimodal_terms(q, p, stream):
-    """E[-log p(x[m] | z[m], w[m])], z[m] of the expert of m, and what it was drawn from.
+    """Compute E[-log p(x[m] | z[m], w[m])], z[m] of the expert of m, and the distribution it was drawn from.
 
     Returns:
         reconstruction: {name: [B]}, 0 where a row lacks the modality.

@@ -20,7 +20,7 @@ class Pooling(keras.layers.Layer):
         super().__init__(**{"dtype": "float32", "autocast": False} | kwargs)
 
     def build_for(self, modalities: Sequence[str], latent_dim: int) -> None:
-        """Make the layer's variables, for the names of all modalities and the latent size."""
+        """Create the layer's variables, for the names of all modalities and the latent size."""
         self.modalities = tuple(modalities)
         self.build()
 
@@ -28,7 +28,7 @@ class Pooling(keras.layers.Layer):
         self.built = True
 
     def mixture(self, experts: Experts, membership: tf.Tensor, weights: tf.Tensor) -> Mixture:
-        """The `Mixture` of pooled subsets.
+        """Return the `Mixture` of pooled subsets.
 
         Args:
             experts: `Experts` of M modalities.
@@ -45,7 +45,7 @@ class Pooling(keras.layers.Layer):
     def pool(
         self, loc: tf.Tensor, scale: tf.Tensor, members: tf.Tensor, names: Sequence[str]
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """loc and scale [B, S, D] of the subsets; anything for one without members.
+        """Pool the experts: loc and scale [B, S, D] of the subsets; anything for one without members.
 
         Args:
             loc, scale: [B, M, D], finite, and positive.
@@ -58,5 +58,5 @@ class Pooling(keras.layers.Layer):
         return None  # the joint posterior builds it
 
     def fusion(self) -> dict[str, Any]:
-        """The settings with which `export.fuse` pools the same in NumPy: a dict for JSON."""
+        """Return the settings with which `export.fuse` pools the same in NumPy: a dict for JSON."""
         raise NotImplementedError

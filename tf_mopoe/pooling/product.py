@@ -61,14 +61,14 @@ class Product(Pooling):
         return Products(weights, precision, weighted, membership, prior, experts.names)
 
     def leave_out(self, experts: Experts, membership: tf.Tensor) -> tuple[Experts, tf.Tensor]:
-        """Experts without those left out in the rows that have others, and the membership of these rows, [B, S, M]."""
+        """Drop the experts left out in the rows that have others; return the membership of these rows too, [B, S, M]."""
         others = experts.available & tf.constant([name not in self.left_out for name in experts.names])
         available = tf.where(tf.reduce_any(others, axis=1, keepdims=True), others, experts.available)
         membership = membership * tf.cast(available, tf.float32)[:, None]
         return experts._replace(available=available), membership
 
     def prior_power(self, membership: tf.Tensor, available: tf.Tensor) -> tf.Tensor:
-        """The power of the prior in each product, [S] or [B, S], by the rule."""
+        """Return the power of the prior in each product, [S] or [B, S], by the rule."""
         subsets = tf.shape(membership)[:-1]  # [S] or [B, S]
         if self.prior_expert in ("all", "conjunctive"):
             return tf.ones(subsets)

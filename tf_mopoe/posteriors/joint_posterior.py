@@ -45,34 +45,34 @@ class JointPosterior(keras.layers.Layer):
         """Raise a ValueError unless the layer can join experts of these modalities, family and latent size (or None)."""
 
     def build_for(self, event_shapes: Mapping[str, Sequence[int]], latent_dim: int) -> None:
-        """Make the layer's variables, for modalities of these shapes {name: E}."""
+        """Create the layer's variables, for modalities of these shapes {name: E}."""
         self.build()
 
     def build(self, input_shape: Any = None) -> None:
         self.built = True
 
     def joint(self, experts: Experts, q: Posterior | None = None) -> Mixture:
-        """The joint posterior: `Mixture`."""
+        """Return the joint posterior: `Mixture`."""
         raise NotImplementedError
 
     def pool(self, experts: Experts, q: Posterior | None = None) -> Mixture:
-        """The pooled density of all the experts that each row has: `Mixture` with S = 1; the prior for a row without any."""
+        """Pool all the experts that each row has into one density: `Mixture` with S = 1; the prior for a row without any."""
         raise NotImplementedError
 
     def largest(self, experts: Experts, q: Posterior | None = None) -> Mixture:
-        """The largest components only that a row can form, from which a method translates: `Mixture`."""
+        """Return only the largest components that a row can form, from which a method translates: `Mixture`."""
         raise NotImplementedError
 
     def draws(self, names: Sequence[str]) -> bool:
-        """Whether the components of these modalities are some that are drawn."""
+        """Return whether the components of these modalities are drawn at random."""
         return False
 
     def available_subsets(self, names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-        """The subsets of the modalities in `names` that are components, in order."""
+        """Return the subsets of the modalities in `names` that are components, in order."""
         return (tuple(names),)
 
     def has_product(self, names: Sequence[str]) -> bool:
-        """Whether the experts of these modalities can be pooled."""
+        """Return whether the experts of these modalities can be pooled."""
         return self.family is Normal or len(names) == 1
 
     def __call__(
@@ -97,7 +97,7 @@ class JointPosterior(keras.layers.Layer):
     def product(
         self, experts: Mapping[str, tfd.Distribution], available: Mapping[str, Any] | None = None
     ) -> tfd.Distribution:
-        """The one density of all the experts that each row has: tfd distribution, [B] x [D]. Arguments as of the call."""
+        """Pool all the experts that each row has: tfd distribution, [B] x [D]. Arguments as of the call."""
         return self.pool(self.stack(experts, available)).component(0)
 
     def stack(self, experts: Mapping[str, tfd.Distribution], available: Mapping[str, Any] | None) -> Experts:
@@ -110,7 +110,7 @@ class JointPosterior(keras.layers.Layer):
 
 
 class Seeded:
-    """What a layer reads of a `Posterior` where there is none: the stream of a seed, int32 [2] or None."""
+    """Stands in for a `Posterior` in a layer's call: the stream of a seed, int32 [2] or None."""
 
     def __init__(self, seed: int | tf.Tensor | None):
         self.stream = None if seed is None else as_stream(seed)

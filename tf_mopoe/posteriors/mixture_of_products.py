@@ -139,7 +139,7 @@ class MixtureOfProducts(JointPosterior):
         return self.pooled(experts, membership, weights)
 
     def learned(self, weights: tf.Tensor, subsets: Sequence[Sequence[str]]) -> tf.Tensor:
-        """The weights [B, S], equal over the subsets that a row can form, or, if they are learned, those."""
+        """Return the weights [B, S], equal over the subsets that a row can form, or the learned ones."""
         if not self.learned_weights:
             return weights
         everything = self.available_subsets(self.modalities)
@@ -164,7 +164,7 @@ class MixtureOfProducts(JointPosterior):
         return self.pooling.mixture(experts, membership, weights)
 
     def largest(self, experts: Experts, q: Posterior | None = None) -> Mixture:
-        """For "powerset" and "full" the product of all that the row has, for "unimodal" the mixture of its experts."""
+        """Return the product of all that the row has ("powerset", "full") or the mixture of its experts ("unimodal")."""
         if self.subsets in ("powerset", "full"):
             return self.pool(experts, q)
         joint = self.joint(experts, q)
@@ -175,18 +175,18 @@ class MixtureOfProducts(JointPosterior):
         return joint.reweighted(chosen * rounding.reciprocal(tf.reduce_sum(chosen, axis=-1, keepdims=True)))
 
     def draws(self, names: Sequence[str]) -> bool:
-        """Whether the subsets of these modalities are too many to be listed, so that some are drawn."""
+        """Return whether the subsets of these modalities are too many to be listed, so that some are drawn."""
         return self.subsets == "powerset" and 2 ** len(names) - 1 > self.max_components
 
     def available_subsets(self, names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-        """The family's subsets of the modalities in `names`; where it has none, the one of all of `names`."""
+        """Return the family's subsets of the modalities in `names`; where it has none, the one of all of `names`."""
         if self.subsets == "powerset":
             return subset_names("powerset", names)
         subsets = subset_names(self.subsets, self.modalities)
         return tuple(subset for subset in subsets if set(subset) <= set(names)) or (names,)
 
     def has_singletons(self, subsets: Sequence[Sequence[str]], names: Sequence[str]) -> bool:
-        """Whether component 0 already is what a row that can form no subset needs: the product of all it has."""
+        """Return whether component 0 is already the product of all that a row has, for rows that can form no subset."""
         return subsets[0] in (names, ()) or all((name,) in subsets for name in names)
 
     def get_config(self) -> dict[str, Any]:
@@ -208,7 +208,7 @@ class MixtureOfProducts(JointPosterior):
 
 
 def from_name(joint_posterior: str | JointPosterior) -> JointPosterior:
-    """The layer of a method's name, with its published rules, or the given layer."""
+    """Return the layer of a method's name, with its published rules, or the given layer."""
     published = {
         "mopoe": ("powerset", "full"),
         "mvae": ("full", "all"),

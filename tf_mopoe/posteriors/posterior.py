@@ -51,15 +51,15 @@ class Posterior:
 
     @functools.cached_property
     def joint(self) -> Mixture:
-        """q(z | X), the joint posterior: `Mixture`."""
+        """Return q(z | X), the joint posterior: `Mixture`."""
         return self.layer.joint(self.stack(), self)
 
     def expert(self, name: str) -> Mixture:
-        """q(z | x[name]): `Mixture` of one component; the standard density in rows that lack the modality."""
+        """Return q(z | x[name]): `Mixture` of one component; the standard density in rows that lack the modality."""
         return self.experts[name]
 
     def subset(self, names: Sequence[str] | None = None) -> Mixture:
-        """The pooled experts of some modalities (default: all), of those that each row has, else the prior.
+        """Pool the experts of some modalities (default: all), of those that each row has, else the prior.
 
         Returns:
             `Mixture` of one component.
@@ -67,26 +67,26 @@ class Posterior:
         return self.layer.pool(self.stack(names), self)
 
     def largest(self) -> Mixture:
-        """The joint posterior's largest components that a row can form, from which a method translates: `Mixture`."""
+        """Return the joint posterior's largest components that a row can form, from which a method translates: `Mixture`."""
         return self.layer.largest(self.stack(), self)
 
     def mean(self) -> tf.Tensor:
-        """The mean of `subset()`, [B, D]; of the joint posterior, where experts have no product."""
+        """Return the mean of `subset()`, [B, D]; of the joint posterior, where experts have no product."""
         if self.layer.has_product(self.batch.names):
             return self.subset().loc[:, 0]
         return tf.einsum("bs,bsd->bd", self.joint.weights, self.joint.loc)
 
     def select(self, names: Sequence[str]) -> "Posterior":
-        """The posterior of the same rows, of some modalities only."""
+        """Return the posterior of the same rows, of some modalities only."""
         part = ({n: q for n, q in part.items() if n in names} for part in (self.experts, self.private))
         return self.replace(self.batch.select(names), *part)
 
     def mask(self, flags: Mapping[str, tf.Tensor]) -> "Posterior":
-        """The posterior of the same rows without the modalities whose flag, {name: bool [] or [B]}, is False."""
+        """Return the posterior of the same rows without the modalities whose flag, {name: bool [] or [B]}, is False."""
         return self.replace(self.batch.mask(flags), self.experts, self.private)
 
     def take_rows(self, index: Mapping[str, tf.Tensor]) -> "Posterior":
-        """The posterior of the batch whose row i has modality m of row index[m][i]: {name: int [B]}."""
+        """Return the posterior of the batch whose row i has modality m of row index[m][i]: {name: int [B]}."""
 
         def take(mixtures):
             return {n: q.take_rows(index[n]) if n in index else q for n, q in mixtures.items()}
@@ -99,7 +99,7 @@ class Posterior:
         return other
 
     def stack(self, names: Sequence[str] | None = None) -> Experts:
-        """`Experts` of some modalities (default: all that are given), side by side."""
+        """Stack the experts of some modalities (default: all that are given): `Experts`."""
         names = tuple(name for name in self.batch.names if names is None or name in names)
         loc = tf.concat([self.experts[name].loc for name in names], axis=1)
         scale = tf.concat([self.experts[name].scale for name in names], axis=1)
@@ -108,5 +108,5 @@ class Posterior:
 
 
 def one_component(loc, scale, family, name):
-    """The `Mixture` of one density of loc and scale [B, D], of one modality."""
+    """Return the `Mixture` of one density of loc and scale [B, D], of one modality."""
     return Mixture(tf.ones([tf.shape(loc)[0], 1]), loc[:, None], scale[:, None], family, (name,))

@@ -149,7 +149,7 @@ class AttentionBlock(keras.layers.Layer):
         self.built = True
 
     def call(self, h: tf.Tensor, available: tf.Tensor) -> tf.Tensor:
-        """h [B, M, F], available bool [B, M] -> [B, M, F]."""
+        """Apply the block: h [B, M, F], available bool [B, M] -> [B, M, F]."""
         normed = self.norms[0](h)
         h += self.attention(normed, normed, attention_mask=available[:, None])
         return h + self.narrow(self.wide(self.norms[1](h)))

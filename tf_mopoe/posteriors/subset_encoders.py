@@ -120,7 +120,7 @@ class SubsetEncoders(JointPosterior):
     def read(
         self, subset: Sequence[str], experts: Experts, q: Posterior | None, batch: Batch | None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """loc and scale [B, D] of a subset, in the rows that have it in the batch; else scale 0 or those of N(0, I)."""
+        """Return loc and scale [B, D] of a subset, in the batch's rows that have it; else scale 0 or those of N(0, I)."""
         if len(subset) == 1:
             return tuple(part[:, experts.names.index(subset[0])] for part in masked(experts))
         encoder = next(e for e, names in zip(self.encoders, self.subsets_read) if set(names) == set(subset))
