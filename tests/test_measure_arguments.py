@@ -59,7 +59,7 @@ def test_labels_of_another_size(model, labels):
         lambda: evaluation.classifier_accuracy(ROWS, labels, {"word": word}),
         lambda: evaluation.train_classifier(ROWS["image"], labels),
     ):
-        with pytest.raises(ValueError, match="`labels` must be one class a row, shape .*Received: shape"):
+        with pytest.raises(ValueError, match="`labels` must be one class per row, shape .*Received: shape"):
             use()
 
 

@@ -75,7 +75,7 @@ def test_labels_are_one_class_a_row():
             lambda: evaluation.classifier_accuracy(inputs, labels, READERS),  # noqa: B023
             lambda: evaluation.linear_accuracy(model, inputs, np.arange(6) % 2, inputs, labels),  # noqa: B023
         ):
-            with pytest.raises(ValueError, match=r"`labels` must be one class a row, shape \(6,\). Received: shape"):
+            with pytest.raises(ValueError, match=r"`labels` must be one class per row, shape \(6,\). Received: shape"):
                 measure()
 
 

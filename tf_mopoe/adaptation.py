@@ -1,4 +1,4 @@
-"""What normalizations and likelihoods take from data before the training, and a warning where nothing does but should."""
+"""Normalizations and likelihoods take the data's units before the training; a warning where none does but should."""
 
 import warnings
 from collections.abc import Mapping

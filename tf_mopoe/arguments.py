@@ -1,4 +1,4 @@
-"""Checks of what a `MultimodalVAE` is made of and called with; its inputs are checked in `inputs.py`."""
+"""Checks of the arguments of a `MultimodalVAE` and its methods; its inputs are checked in `inputs.py`."""
 
 import inspect
 

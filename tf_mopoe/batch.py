@@ -1,4 +1,4 @@
-"""A batch of rows: x of each modality, and which rows have it. What a row lacks reaches no network."""
+"""A batch of rows: x of each modality, and which rows have it. Missing values reach no network."""
 
 import math
 from typing import NamedTuple
@@ -66,8 +66,8 @@ class Batch(NamedTuple):
         """Run a layer on the rows that have all of some modalities, and on no other.
 
         For a batch without such a row it is not run at all, so that nothing else (batch statistics, losses, random numbers)
-        is changed. It sees the rows in a batch of their own size: each counts once. If the batch is `static` it sees B rows,
-        where rows that are there stand in for the others, in turn.
+        is changed. It sees a batch of just these rows: each counts once. If the batch is `static` it sees B rows, where rows
+        that are there stand in for the others, in turn.
 
         Args:
             names: of the modalities.

@@ -1,4 +1,4 @@
-"""A modality's encoder: what its network reads of x, any Keras network, then the heads of a diagonal density."""
+"""A modality's encoder: the network's input from x, any Keras network, then the heads of a diagonal density."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
@@ -83,7 +83,7 @@ class GaussianEncoder(keras.layers.Layer):
 
     def build(self, input_shape: Sequence[int | None] | Mapping[str, Sequence[int | None]]) -> None:
         """`input_shape`: shape of x with the batch axis, (None, ...), or {name: shape} of several inputs."""
-        # One row of zeros builds any network, those without a build() of their own included.
+        # One row of zeros builds any network, including those that do not override build().
         if isinstance(input_shape, dict):
             x = {name: tf.zeros([1, *shape[1:]]) for name, shape in input_shape.items()}
         else:

@@ -1,4 +1,4 @@
-"""Files that appear whole, and folders that one process at a time writes: what a killed process leaves is removed."""
+"""Files that appear whole, and folders that one process at a time writes: the leftovers of a killed process are removed."""
 
 import contextlib
 import os

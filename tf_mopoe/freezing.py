@@ -1,4 +1,4 @@
-"""Which layers and variables of a model are frozen, as a part of its config.
+"""The frozen layers and variables of a model, as a part of its config.
 
 Keras writes `trainable` into each layer's config, but layers that a constructor makes have no config: they come back
 trainable. So the model lists what is frozen.

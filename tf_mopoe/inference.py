@@ -1,4 +1,4 @@
-"""What a trained model is asked for: translations, new rows, embeddings, and how likely data are."""
+"""Inference with a trained model: translations, new rows, embeddings, and log-likelihoods."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What Keras layers add to a loss: per call (`add_loss`, activity regularisers), and per weight (regularisers)."""
+"""Losses that Keras layers add: per call (`add_loss`, activity regularisers), and per weight (regularisers)."""
 
 import tensorflow as tf
 

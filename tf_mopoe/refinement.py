@@ -1,4 +1,4 @@
-"""Posteriors of single rows, refined by gradient steps: what encoders leave over, most of all where cells are missing."""
+"""Posteriors of single rows, refined by gradient steps: they close the encoders' gap, largest where cells are missing."""
 
 import keras
 import tensorflow as tf

@@ -18,7 +18,7 @@ PARTS = ("encoders", "decoders", "joint_posterior", "objective", "prior", "priva
 
 
 class Saved:
-    """How `MultimodalVAE` is saved by Keras; stands before `keras.Model` among its bases."""
+    """Saving and loading of `MultimodalVAE` by Keras; stands before `keras.Model` among its bases."""
 
     def layer_parts(self) -> dict[str, Any]:
         """The constructor's arguments that are layers."""

@@ -123,7 +123,7 @@ def config_of(cls, config):
 
 @contextlib.contextmanager
 def loading():
-    """A scope in which `deserialize` reads configs, and models are made of what it reads."""
+    """A scope in which `deserialize` reads configs, and models are created from the result."""
     token = LOADED.set([])
     try:
         yield

@@ -28,7 +28,7 @@ class BoundModel(keras.Model):
 
         terms_and_posterior(inputs, stream, training) -> LossTerms, Posterior
         checked_rows(x) -> `Rows` of a dict, checked, and whatever else x is; checked_batch(x) -> a dict of arrays
-        adapt_once(x), which takes from the data what is to be taken
+        adapt_once(x), which takes the units of the data, if any part needs them
 
     and calls `make_training_state` in its constructor.
 

@@ -5,7 +5,7 @@
     python -m trainers.benchmark --workloads=polymnist --modes=fit,loop,data --data_dir=DIR
 
 Prints Markdown: median steps and ratios of a round's medians, each with its least and greatest. What is
-compared takes turns of a few seconds; each mode has a process of its own, whose peak of resident memory is told.
+compared takes turns of a few seconds; each mode has a separate process, whose peak of resident memory is reported.
 
     train        the model's train step on rows in memory
     floor        the same against that of one product of experts and one KL: what the powerset costs
@@ -18,7 +18,7 @@ compared takes turns of a few seconds; each mode has a process of its own, whose
 
 With --peer MultiVae takes turns in train, encode and translate, as it is and with an allocator that keeps its memory.
 Only an idle machine compares: its threads wait for each other at every small op, so any other process slows it by far more
-than it slows TensorFlow. The load of others, before the start, is told.
+than it slows TensorFlow. The load of other processes, before the start, is reported.
 """
 
 import contextlib

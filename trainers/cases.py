@@ -3,7 +3,7 @@
     python -m trainers.cases --workload=mlp --modalities=8 --mode=translate     # as trainers.benchmark starts it
 
 Prints its works in a line of JSON; then answers each line "NAME STEPS" with the list of the seconds of each step.
-The work that is measured is the first; what it is compared with follows.
+The measured work is the first; the works that it is compared with follow.
 """
 
 import itertools
@@ -183,17 +183,17 @@ MODES = {work.__name__: work for work in (train, floor, encode, joint, translate
 def main(_):
     answers, sys.stdout = sys.stdout, sys.stderr  # what else is printed is no answer
 
-    def tell(value):
+    def send(value):
         print(json.dumps(value), file=answers, flush=True)
 
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy(FLAGS.precision)
     model = workloads.model(FLAGS.workload, FLAGS.modalities)
     works = MODES[FLAGS.mode](model)
-    tell({"works": list(works), "parameters": model.count_params()})
+    send({"works": list(works), "parameters": model.count_params()})
     for line in sys.stdin:
         name, steps = line.rsplit(maxsplit=1)
-        tell(works[name](int(steps)))
+        send(works[name](int(steps)))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
     python -m trainers.counts --work=assay --seeds=0,1,2
     python -m trainers.counts --work=likelihood --export=cells.npz    # the counts and the split, for other programs
 
-The data is what scanpy brings along, without a download: 700 blood cells of Zheng et al. 2017 ("PBMC 68k", 10x Genomics), of
+The data is bundled with scanpy, no download: 700 blood cells of Zheng et al. 2017 ("PBMC 68k", 10x Genomics), of
 which it keeps 765 genes. Their counts are found again from its logarithms. Half of the genes are one modality, the others
 another one. Needs scanpy (its file alone, `pip install --no-deps scanpy`), SciPy and scikit-learn.
 """

@@ -1,4 +1,4 @@
-"""What the encoders of a run cost on a device, and what their quantization does to the task, as Markdown.
+"""The cost of a run's encoders on a device, and the effect of their quantization on the task, as Markdown.
 
     python -m trainers.edge_table --run=saved_models/digits
 

@@ -2,7 +2,7 @@
 
     python -m trainers.evaluate --run=runs/digits
 
-Trains the classifiers that read what the model makes (kept in the run's folder), and leaves in <run>/evaluation/:
+Trains the classifiers of the generated data (kept in the run's folder), and leaves in <run>/evaluation/:
 metrics.json, table.md (which it prints too), coherence.png, by_number_given.png, latent.png, translations.png and
 prior.png. Each measure is defined, with its source, in the docstring of its function in `tf_mopoe.evaluation`.
 """
@@ -25,7 +25,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("run", None, "The run's folder, as trainers.train left it.", required=True)
 flags.DEFINE_string("speech", None, "digits: real recordings to evaluate with, a folder of .wav or an .npz.")
 flags.DEFINE_string("classifiers", None, "Folder of the trained classifiers. Default: <run>/classifiers.")
-flags.DEFINE_string("out", None, "Folder of what is measured. Default: <run>/evaluation.")
+flags.DEFINE_string("out", None, "Folder of the measures. Default: <run>/evaluation.")
 flags.DEFINE_integer("seed", 0, "Seed of the draws and of the classifiers.")
 flags.DEFINE_integer("test_rows", 10000, "Test rows to measure on, at most.", lower_bound=1)
 flags.DEFINE_integer("probe_rows", 0, "Training rows of the larger linear probe. Default: all.", lower_bound=0)
@@ -59,13 +59,13 @@ def evaluate(run, settings, out):
 
     began = time.monotonic()
     sizes = ("test_rows", "probe_rows", "likelihood_rows", "num_samples")
-    told = [f"--{name}={FLAGS[name].value}" for name in sizes if not FLAGS[name].using_default_value]
-    if FLAGS.classifiers:  # what is measured depends on them; a folder elsewhere is nobody's affair
-        told.append("--classifiers=" + ("..." if os.path.isabs(FLAGS.classifiers) else FLAGS.classifiers))
+    given = [f"--{name}={FLAGS[name].value}" for name in sizes if not FLAGS[name].using_default_value]
+    if FLAGS.classifiers:  # the measures depend on them; do not publish local paths
+        given.append("--classifiers=" + ("..." if os.path.isabs(FLAGS.classifiers) else FLAGS.classifiers))
     metrics = {
         "rows": len(labels),
         "seed": FLAGS.seed,
-        "flags": told,
+        "flags": given,
         "commit": commit(),
         "data": {name: settings[name] for name in experiment.sources},
     }

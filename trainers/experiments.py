@@ -215,8 +215,8 @@ def check_sources(dataset):
     """Raise a usage error for a flag that names another data set's location."""
     sources = EXPERIMENTS[dataset].sources
     others = {name for experiment in EXPERIMENTS.values() for name in experiment.sources} - set(sources)
-    told = ", ".join(f"--{name}" for name in sources) or "no flag"
-    commands.refuse(sorted(others & set(flags.FLAGS)), f"with --dataset={dataset}, whose data is named by {told}")
+    own = ", ".join(f"--{name}" for name in sources) or "no flag"
+    commands.refuse(sorted(others & set(flags.FLAGS)), f"with --dataset={dataset}, whose data is named by {own}")
 
 
 def load(experiment, split, seed=0, epoch=0):

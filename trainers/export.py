@@ -5,7 +5,7 @@
     python -m trainers.export --run=saved_models/digits --edge=saved_models/digits/edge --quantization=int8
 
 Leaves the next version in <run>/saved_model/, and beside it how to serve and call it, by the run's name; prints the sizes.
-The third line is that of the record, whose card tells of it (trainers.publish).
+The third line is that of the record, whose card mentions it (trainers.publish).
 """
 
 import pathlib

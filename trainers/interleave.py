@@ -19,7 +19,7 @@ class Worker:
         command: list of strings.
         environment: {name: value} to add.
 
-    Attributes: `works`, their names, and `parameters`, as the process tells them; none where it failed.
+    Attributes: `works`, their names, and `parameters`, as the process prints them; none where it failed.
     """
 
     def __init__(self, command, environment=None):
@@ -30,13 +30,13 @@ class Worker:
 
     def __enter__(self):
         try:
-            told = self.read()
+            first = self.read()
         except Failed:
-            told = {}
+            first = {}
         except Exception:
             self.__exit__()
             raise
-        self.works, self.parameters = told.get("works", []), told.get("parameters")
+        self.works, self.parameters = first.get("works", []), first.get("parameters")
         return self
 
     def __exit__(self, *_):
@@ -52,11 +52,11 @@ class Worker:
             if code < 0 or "MemoryError" in errors:  # ended by a signal: abort, or the system's killer
                 raise Failed(f"ended by signal {-code}")
             raise RuntimeError(f"A process of the benchmark ended with code {code}:\n{errors}")
-        told = json.loads(line)
+        value = json.loads(line)
         self.peak_mb = resident_peak_mb(self.process.pid) or self.peak_mb
-        if "failed" in told:
-            raise Failed(told["failed"])
-        return told
+        if "failed" in value:
+            raise Failed(value["failed"])
+        return value
 
     def work(self, name):
         """Return the function steps -> seconds of each of them."""

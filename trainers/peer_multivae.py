@@ -3,7 +3,7 @@
     peer/bin/python -I trainers/peer_multivae.py --workload=mlp --modalities=8     # as trainers.benchmark starts it
 
 Runs in the peer's environment and knows nothing of this library, but for the lines that trainers.cases speaks too. Where
-memory runs out it tells {"failed": why} and ends.
+memory runs out it prints {"failed": why} and ends.
 """
 
 import argparse
@@ -163,7 +163,7 @@ def step_of(mode, model, names):
     return torch.no_grad()(lambda rows: model.predict(rows, cond_mod=[first], gen_mod=[last]))
 
 
-def main(arguments, tell):
+def main(arguments, send):
     if arguments.memory_gb:
         limit = int(arguments.memory_gb * 1e9)
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
@@ -172,14 +172,14 @@ def main(arguments, tell):
     model, shapes = make(arguments.workload, arguments.modalities)
     step = step_of(arguments.mode, model, list(shapes))
     pool = itertools.cycle([random_rows(shapes, arguments.batch_size) for _ in range(4)])
-    tell({"works": ["MultiVae"], "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad)})
+    send({"works": ["MultiVae"], "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad)})
     for line in sys.stdin:
         seconds = []
         for _ in range(int(line.split()[-1])):
             began = time.perf_counter()
             step(next(pool))
             seconds.append(time.perf_counter() - began)
-        tell(seconds)
+        send(seconds)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
     python -m trainers.profile --workload=mlp --modalities=8
     python -m trainers.profile --workload=polymnist --floor
 
-Prints Markdown: milliseconds of a step in each kind of operation, by TensorFlow's profiler. Operations run side by side, so
-that their sum may be more than the step, which the first line tells.
+Prints Markdown: milliseconds per step in each kind of operation, by TensorFlow's profiler. Operations run side by side, so
+that their sum may be more than the step, which the first line reports.
 """
 
 import pathlib

@@ -3,7 +3,7 @@
     python -m trainers.publish --run=runs/digits --name=digits
 
 Writes README.md (the model card), metrics.json (as of trainers.evaluate), flags.json, model.keras (without the
-optimizer), classifiers/ (likewise) and example.npz: some test rows and what the model makes of them. With --weights=false
+optimizer), classifiers/ (likewise) and example.npz: some test rows and the model's results for them. With --weights=false
 the card and the figures only, for data whose terms do not let models or pictures of it be passed on.
 
 If `python -m trainers.export --run=saved_models/digits --edge=saved_models/digits/edge` has left an export and encoders
@@ -49,7 +49,7 @@ def publish(run, out):
     settings = reading.read_json(run / "flags.json")
     trained = reading.read_json(run / "metrics.json")
     metrics = reading.read_json(run / "evaluation" / "metrics.json")
-    # Where the data was on the machine of the run is nobody's business.
+    # Do not publish local paths.
     settings = {name: value for name, value in settings.items() if name not in ("out", "resume")}
     experiment = experiments.make(settings)
     given = [name for name in experiment.sources if settings[name]]

@@ -24,7 +24,7 @@ def read(path, load, advice=""):
         return load(path)
     except FileNotFoundError:
         raise
-    except Exception as error:  # zip, JSON, HDF5 and Keras each have errors of their own
+    except Exception as error:  # zip, JSON, HDF5 and Keras each have different errors
         raise ValueError(
             f"{path} cannot be read: it is torn, or not of this program. {advice}{' ' * bool(advice)}"
             f"Received: {type(error).__name__}: {error}"

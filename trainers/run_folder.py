@@ -1,4 +1,4 @@
-"""A run's folder: what a training leaves in it, each file written aside and renamed."""
+"""A run's folder: the files of a training, each written aside and renamed."""
 
 import csv
 import json

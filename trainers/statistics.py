@@ -1,6 +1,6 @@
 """Times of works as Markdown: each work's time, and its ratio to another work's, timed in turns with it.
 
-A case is what was timed together: {"workload", "mode", "works"}. A work: {"name", "seconds": [[seconds of a step] of a
+A case is a set of works timed together: {"workload", "mode", "works"}. A work: {"name", "seconds": [[seconds of a step] of a
 round] or None where it failed, "batch_size", "parameters", "peak_mb"}, the measured one first.
 """
 

@@ -1,11 +1,11 @@
-"""Imputes tables, with what was hidden held against what is made of it: root of the mean squared error and intervals.
+"""Imputes tables, and compares the imputed with the hidden values: root of the mean squared error and intervals.
 
     python -m trainers.tables --data=cells --rate=0.1 --seeds=0,1,2     # scikit-learn's breast cancer, cells hidden
     python -m trainers.tables --data=hospital --seeds=0,1,2             # trainers/hospital.py, a whole table hidden
     python -m trainers.tables --data=hospital --likelihoods=normal      # all tables transformed first, as MOFA wants them
 
-Prints a row of a Markdown table for each seed, which is of the model and of what is hidden; and what scikit-learn and, if
-mofapy2 is installed, MOFA make of the same. Errors are in standard deviations of the column; intervals are of 90 %. Needs
+Prints one row of a Markdown table per seed, of the model and of the hidden cells; and the results of scikit-learn and, if
+mofapy2 is installed, MOFA on the same. Errors are in standard deviations of the column; intervals are of 90 %. Needs
 pandas and scikit-learn.
 """
 
@@ -26,7 +26,7 @@ flags.DEFINE_float("rate", 0.1, "Share of the cells that is hidden, of --data=ce
 flags.DEFINE_enum(
     "likelihoods", "own", ["own", "normal"], "Of --data=hospital: of the numbers as they are, or transformed."
 )
-flags.DEFINE_list("seeds", ["0"], "Of the model and of what is hidden.")
+flags.DEFINE_list("seeds", ["0"], "Of the model and of the hidden cells.")
 flags.DEFINE_list("refine_steps", ["0", "400"], "Steps of gradient ascent on each row's posterior.")
 flags.DEFINE_string("joint_posterior", None, "As of MultimodalVAE. Default: the data's own.")
 flags.DEFINE_integer("latent_dim", None, "Latent variables. Default: the data's own.", lower_bound=1)
@@ -151,7 +151,7 @@ def mofa(tables):
         from mofapy2.run.entry_point import entry_point
     except ImportError:
         return None
-    with contextlib.redirect_stdout(io.StringIO()):  # it tells much
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints much
         model = fitted_mofa(entry_point(), tables)
     found = model.model.getExpectations()
     return {name: found["Z"]["E"] @ weights["E"].T for name, weights in zip(tables, found["W"])}

@@ -2,7 +2,7 @@
 
     python -m trainers.train --dataset=digits --method=mopoe --epochs=20 --out=runs/digits
 
-The folder: flags.json, model.keras, metrics.csv (a row an epoch), metrics.json, checkpoints/, tensorboard/,
+The folder: flags.json, model.keras, metrics.csv (one row per epoch), metrics.json, checkpoints/, tensorboard/,
 pictures/*.png, saved_model/1/. Interrupted, the same command with --resume goes on from the newest checkpoint.
 
 Several GPUs: --strategy=mirrored. Several machines: TF_CONFIG on each (see TensorFlow's MultiWorkerMirroredStrategy), the
@@ -146,8 +146,8 @@ def prepare(out, settings, chief):
         before = reading.read_json(out / "flags.json")
         other = {n: (before.get(n), v) for n, v in settings.items() if n not in FREE and before.get(n) != v}
         if other:
-            told = ", ".join(f"--{name} was {old!r}, is {new!r}" for name, (old, new) in other.items())
-            raise app.UsageError(f"--resume needs the flags that {out} was started with. {told}.")
+            changes = ", ".join(f"--{name} was {old!r}, is {new!r}" for name, (old, new) in other.items())
+            raise app.UsageError(f"--resume needs the flags that {out} was started with. {changes}.")
         trained = last_epoch(out)
         if settings["epochs"] < trained:
             raise app.UsageError(f"--epochs must be {trained} or more, which {out} has. Received: {settings['epochs']}")

@@ -1,4 +1,4 @@
-"""What the benchmark works on: its workloads' models, the floor of each, and random rows.
+"""The benchmark's workloads: their models, the floor of each, and random rows.
 
 Workloads:
     polymnist    five views, the published networks and sizes (latent 512)

@@ -1,4 +1,4 @@
-"""Data sets: functions that return (inputs, labels), and what pairs them."""
+"""Data sets: functions that return (inputs, labels), and the pairing of rows by label."""
 
 from tf_mopoe.datasets.celeba import celeba
 from tf_mopoe.datasets.digits import free_spoken_digits, load_digits

@@ -1,6 +1,6 @@
 """Arrays of any kind as rows of numbers: NumPy, pandas, SciPy's and TensorFlow's sparse ones, masked ones, lists.
 
-Nothing large is copied here: what is read is what a batch asks for.
+Nothing large is copied here: only the rows of a batch are read.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ KINDS = "fiub"  # NumPy's: floating, integers, unsigned ones, bool
 
 
 class SparseRows:
-    """The rows of a sparse matrix [N, E], made dense when they are asked for.
+    """The rows of a sparse matrix [N, E], made dense on demand.
 
     Args:
         matrix: of SciPy, in any format, or a `tf.SparseTensor` of rank 2.

@@ -88,7 +88,7 @@ def find(folder, official, name):
         if path.exists():
             return path
     raise FileNotFoundError(
-        f"`data_dir` must hold {name} of CelebA (to be had for non-commercial research from {HOME}). "
+        f"`data_dir` must hold {name} of CelebA (available for non-commercial research at {HOME}). "
         f"Received: no {' and no '.join(repr(str(path)) for path in places)}"
     )
 
@@ -152,8 +152,8 @@ def read_crop(path):
     # The slower decoding is the one that PIL does.
     picture = tf.io.decode_jpeg(tf.io.read_file(path), channels=3, dct_method="INTEGER_ACCURATE")
     fits = tf.reduce_all(tf.shape(picture) == [HEIGHT, WIDTH, 3])
-    told = ["Pictures must have 178x218 pixels. Received: [height, width, 3]", tf.shape(picture), path]
-    with tf.control_dependencies([tf.debugging.Assert(fits, told)]):  # before the crop fails for the same reason
+    message = ["Pictures must have 178x218 pixels. Received: [height, width, 3]", tf.shape(picture), path]
+    with tf.control_dependencies([tf.debugging.Assert(fits, message)]):  # before the crop fails for the same reason
         picture = tf.identity(picture)
     top, left = (HEIGHT - CROP) // 2, (WIDTH - CROP) // 2
     return tf.ensure_shape(picture[top : top + CROP, left : left + CROP], [CROP, CROP, 3])

@@ -28,7 +28,7 @@ def load_digits(
 
     Args:
         split: "train" or "test".
-        seed, epoch: integers. The same two give the same rows; another `epoch` pairs anew.
+        seed, epoch: integers. The same two give the same rows; another `epoch` pairs them differently.
         speech: recordings to use in place of the embedded ones: (log-mels [N, 32, 64, 1], labels [N]), as of
             `free_spoken_digits`.
 

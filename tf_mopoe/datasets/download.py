@@ -24,9 +24,9 @@ def find_or_fetch(folder, name, address, digest, algorithm, download=True):
     path = folder / name
     if path.exists():
         return path
-    told = f"Put {name} from {address} into the folder. Received: {str(folder)!r}, without it"
+    message = f"Put {name} from {address} into the folder. Received: {str(folder)!r}, without it"
     if not download:
-        raise FileNotFoundError(told)
+        raise FileNotFoundError(message)
     folder.mkdir(parents=True, exist_ok=True)
     with held(folder, shared=True), tempfile.TemporaryDirectory(prefix=PART, dir=folder) as aside:
         try:
@@ -34,6 +34,6 @@ def find_or_fetch(folder, name, address, digest, algorithm, download=True):
                 name, address, cache_dir=aside, cache_subdir="", file_hash=digest, hash_algorithm=algorithm
             )
         except Exception as error:  # Keras raises bare Exception for an address that does not answer
-            raise FileNotFoundError(f"{told}, and it could not be fetched: {error}") from error
+            raise FileNotFoundError(f"{message}, and it could not be fetched: {error}") from error
         os.replace(fetched, path)
     return path

@@ -1,4 +1,4 @@
-"""Log-mel pictures of short recordings, in NumPy: what every speech data set of this project has in common.
+"""Log-mel pictures of short recordings, in NumPy, for every speech data set of this project.
 
 One recipe: 8 kHz, Hann window of 256 samples (32 ms), hop 128 (16 ms), the first 1.024 s, 32 mel bands up to 4 kHz,
 decibels below the loudest cell, cut at -80 dB and stored as 0..255.

@@ -53,7 +53,7 @@ def mnist_svhn_text(
             In place of the latter, svhn_grey_digits.npz (`images` uint8 [N, 32, 32], `labels`, `source_image`): grey
             digits cut from SVHN's test pictures, those up to number 10500 being the train split.
         split: "train" or "test".
-        seed, epoch: integers. The same two give the same rows; another `epoch` pairs anew.
+        seed, epoch: integers. The same two give the same rows; another `epoch` pairs them differently.
         download: False: an absent file is an error.
 
     Returns:

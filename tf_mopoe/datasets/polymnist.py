@@ -25,15 +25,15 @@ def polymnist(
     """Load PolyMNIST, digits in M views: crops of M background pictures, their colours inverted where the digit is.
 
     The recipe of the published data (Sutter et al., 2021; their code's mmnist/MMNISTDataset.py): the views of a row share
-    their label, not their digit. Each view uses every MNIST picture once, in an order within the label of its own. A
+    their label, not their digit. Each view uses every MNIST picture once, in a separate order within the label. A
     crop's corner is drawn uniformly over the whole background; its colours c become 255 - c where the digit's pixel
     is above 128.
 
     Args:
         mnist: path of MNIST's files, as of `mnist.mnist`.
         backgrounds: a folder of .jpg or .png pictures, all used, in the order of their names; or a list of paths or uint8
-            arrays [H, W] or [H, W, C]. 2 to 8 pictures of at least 28x28 pixels. Default: five photographs that
-            scikit-image brings along.
+            arrays [H, W] or [H, W, C]. 2 to 8 pictures of at least 28x28 pixels. Default: five photographs
+            bundled with scikit-image.
         split: "train" or "test".
         seed: int >= 0, of the pairing and the crops. The same row is the same pictures, in every batch and process.
 

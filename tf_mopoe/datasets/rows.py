@@ -1,4 +1,4 @@
-"""Rows that are made when they are asked for: data sets too large, or too easily made, to be kept as arrays."""
+"""Rows that are computed on demand: data sets too large, or too easily generated, to be kept as arrays."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -95,7 +95,7 @@ class Rows:
 
         Args:
             batch_size: B.
-            seed: int, to shuffle the rows anew in each epoch. Default: in their order.
+            seed: int, to shuffle the rows again in each epoch. Default: in their order.
             order: int [N'], the row numbers to use. Default: all.
         """
         batch_size = check_count("batch_size", batch_size)

@@ -84,7 +84,7 @@ def check_labels(labels, rows):
     """Return `labels` as an array; raise a ValueError unless they are one class per row."""
     labels = as_array("labels", labels)
     if labels.shape != (rows,):
-        raise ValueError(f"`labels` must be one class a row, shape ({rows},). Received: shape {labels.shape}")
+        raise ValueError(f"`labels` must be one class per row, shape ({rows},). Received: shape {labels.shape}")
     return labels
 
 

@@ -48,7 +48,7 @@ def conditional_coherence(
 ) -> dict[tuple[tuple[str, ...], str], float]:
     """Compute the share of rows whose translation shows their label, for subsets of given modalities and every target.
 
-    Reference: Sutter et al. 2021, section 5 (conditional generation). One sample z a row, as of `model.translate`; a
+    Reference: Sutter et al. 2021, section 5 (conditional generation). One sample z per row, as of `model.translate`; a
     target that is itself given is left out.
 
     Args:
@@ -64,7 +64,7 @@ def conditional_coherence(
         {(given, target): accuracy}, `given` a tuple of names, `target` a name.
 
     Raises:
-        ValueError: if a modality is not there for all rows, `labels` are not one class a row, a classifier is of no
+        ValueError: if a modality is not there for all rows, `labels` are not one class per row, a classifier is of no
             modality, or the `sizes` are not some of 1 to M or leave nothing that a classifier can read.
     """
     labels = check_labels(labels, subset_latents.count_of(subset_latents.complete(model, inputs)))

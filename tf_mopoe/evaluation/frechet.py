@@ -1,4 +1,4 @@
-"""The Frechet distance of what a model makes from real rows."""
+"""The Frechet distance of generated from real rows."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""A Gaussian mixture fitted to where a model puts its rows, to draw from in place of the prior."""
+"""A Gaussian mixture fitted to the rows' latent variables, to draw from in place of the prior."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

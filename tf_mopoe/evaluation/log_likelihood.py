@@ -28,7 +28,7 @@ def joint_log_likelihoods(
     Args:
         model: `MultimodalVAE`.
         inputs: arrays or `Rows` that have all modalities.
-        num_samples: K importance samples a row.
+        num_samples: K importance samples per row.
         batch_size: rows at a time.
         seed: of the draws.
         progress: function (done, total), called after each subset of each batch.

@@ -1,4 +1,4 @@
-"""Ways out of Python: a SavedModel for TF Serving, .tflite encoders for devices, and what joins the devices' parts."""
+"""Export to TF Serving (a SavedModel) and LiteRT (.tflite encoders for devices), and the fusion of devices' experts."""
 
 from tf_mopoe.export.fusion import fuse, usable_rows
 from tf_mopoe.export.saved_model import saved_model

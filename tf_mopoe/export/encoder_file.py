@@ -1,4 +1,4 @@
-"""One encoder as the bytes of a .tflite file, run against the encoder before it is let out."""
+"""One encoder as the bytes of a .tflite file, verified against the Keras encoder before it is returned."""
 
 import json
 import math
@@ -45,12 +45,9 @@ def converted(encoder, name, shape, quantization, rows):
 
 def in_float32(encoder, shape):
     """Return the encoder, or a float32 copy of one in mixed precision, which LiteRT's operations do not support."""
-    plain, told = (
-        "float32",
-        json.dumps(encoder.get_config()),
-    )  # a loaded network's own dtype says nothing of its layers'
-    config = re.sub(r'"(mixed_)?b?float16"', f'"{plain}"', told)
-    if config == told:
+    stated = json.dumps(encoder.get_config())  # a loaded network's own dtype says nothing of its layers'
+    config = re.sub(r'"(mixed_)?b?float16"', '"float32"', stated)
+    if config == stated:
         return encoder
     copy = encoder.from_config(json.loads(config))
     copy.build((None, *shape))
@@ -99,9 +96,9 @@ def convert(encoder, name, shape, quantization, rows):
 
 def check(made, expert, name, quantization):
     """Raise unless `made`, the file's loc and scale, are the encoder's: a file may be without its weights."""
-    made, told = np.stack([made["loc"], made["scale"]]), np.stack(loc_and_scale(expert))
+    made, expected = np.stack([made["loc"], made["scale"]]), np.stack(loc_and_scale(expert))
     with np.errstate(over="ignore", invalid="ignore"):
-        error = float(np.sqrt(np.mean((made - told) ** 2) / np.mean(told**2)))
+        error = float(np.sqrt(np.mean((made - expected) ** 2) / np.mean(expected**2)))
     if not error <= TOLERANCES[quantization]:
         raise ValueError(
             f"The file of encoders[{name!r}] must give what the encoder gives. Received: a relative error of {error:.2g} "

@@ -1,4 +1,4 @@
-"""Takes out of a SavedModel what was traced along and can never matter: about a quarter of its graph."""
+"""Removes the operations of a SavedModel that were traced but are never needed: about a quarter of its graph."""
 
 import re
 

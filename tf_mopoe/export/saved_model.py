@@ -29,7 +29,7 @@ def saved_model(
     All is written aside first and then renamed: no half of it is ever under that name. What an export that was killed has
     left aside, the next one removes, unless another one is at work. Beside the versions:
     models.config, batching_parameters.txt and monitoring.config, each only if it is not there yet (they are the user's to
-    edit), and README.md, which tells how to serve and call this export.
+    edit), and README.md, which describes how to serve and call this export.
 
     A modality's name in inputs and outputs is its plain name (`tf_mopoe.names`): RNA_seq for "RNA-seq".
 
@@ -56,7 +56,7 @@ def saved_model(
 
     Args:
         model: `MultimodalVAE`.
-        path: folder of the model's versions; made if need be.
+        path: folder of the model's versions; created if missing.
         version: positive integer. Default: the next free one.
         num_samples: K of `log_likelihood`, default 64.
         name: the model's on the server; `_` takes the place of what is no letter, digit, `_`, `.` or `-`. Default: the

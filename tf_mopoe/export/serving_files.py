@@ -58,7 +58,7 @@ are served as soon as they are here.
 Rows: {rows}, float, and flags: {flags}, bool [B]. Seed: `seed` int32 [B, 2].
 Components{components}.
 
-Send every input. What a flag tells to be missing may hold anything. The same row with the same seed gives the same result
+Send every input. Values that a flag marks as missing may be anything. The same row with the same seed gives the same result
 in any batch.
 
 ## REST
@@ -132,7 +132,7 @@ TABLE = {
     "joint_posterior": "`joint_posterior` | rows | `weights` [B, {S}], `loc`, `scale` [B, {S}, {D}] of its components",
     "generate": "`generate` | `seed` | every modality",
     "fuse": "`fuse` | {parts} [B, {D}], flags, `seed` | {fused}every modality{private}",
-    "log_likelihood": "`log_likelihood` | rows, `seed` | `log_likelihood` [B], nats, from {K} samples a row",
+    "log_likelihood": "`log_likelihood` | rows, `seed` | `log_likelihood` [B], nats, from {K} samples per row",
 }
 CALLS = {
     "encode": "rows",

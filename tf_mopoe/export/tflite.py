@@ -36,7 +36,7 @@ def tflite_encoders(
 
     Args:
         model: `MultimodalVAE`.
-        path: folder; made if need be.
+        path: folder; created if missing.
         quantization: None (default: float32), "float16" (weights of half the size), "dynamic" (weights of 8 bits) or
             "int8" (weights and what runs through the network of 8 bits; the scale's exponential stays a float).
         representative: {name: [N, E]} of every modality, a few hundred rows such as the devices will see, and

@@ -1,4 +1,4 @@
-"""Likelihoods p(x | z): what a modality's numbers are."""
+"""Likelihoods p(x | z) of the kinds of data that a modality can have."""
 
 from tf_mopoe.likelihoods.beta import Beta
 from tf_mopoe.likelihoods.classes import Bernoulli, Categorical

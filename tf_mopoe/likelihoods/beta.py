@@ -17,7 +17,7 @@ tfd = tfp.distributions
 
 EDGE = 1e-3  # x nearer to 0 or 1 counts as this far away: a density is infinite or 0 there
 LOGIT_BOUNDS = (-14.0, 14.0)
-LOG_CONCENTRATION_BOUNDS = (-2.0, 7.0)  # beyond, float32 cannot tell the density's two large terms apart
+LOG_CONCENTRATION_BOUNDS = (-2.0, 7.0)  # beyond, float32 cannot distinguish the density's two large terms
 
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")

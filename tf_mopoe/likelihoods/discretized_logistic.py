@@ -79,7 +79,7 @@ class DiscretizedLogistic(Likelihood):
 class DiscretizedLogisticDistribution(tfd.Distribution):
     """Logistic(loc, scale), rounded to integers and held in 0 .. levels - 1, for each variable.
 
-    (`tfd.QuantizedDistribution` subtracts logarithms that float32 cannot tell apart far from loc, which makes -inf.)
+    (`tfd.QuantizedDistribution` subtracts logarithms that float32 cannot distinguish far from loc, which makes -inf.)
 
     Args:
         loc: batch shape, in levels.

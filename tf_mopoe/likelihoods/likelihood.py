@@ -1,4 +1,4 @@
-"""What every likelihood p(x | z) is: a layer from a decoder network's output to a tfd distribution over one modality."""
+"""The base class of likelihoods p(x | z): a layer from a decoder's output to a tfd distribution over one modality."""
 
 from collections.abc import Sequence
 

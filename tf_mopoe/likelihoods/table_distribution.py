@@ -1,4 +1,4 @@
-"""The distribution of a table's row: independent groups of columns, each with a distribution of its own."""
+"""The distribution of a table's row: independent groups of columns, each with a separate distribution."""
 
 import math
 from collections.abc import Sequence

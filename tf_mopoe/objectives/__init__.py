@@ -1,4 +1,4 @@
-"""Bounds on log p(X), one a file. An objective is a pure function of distributions."""
+"""Bounds on log p(X), one per file. An objective is a pure function of distributions."""
 
 from tf_mopoe.objectives.code import CoDE
 from tf_mopoe.objectives.contrastive import Contrastive

@@ -19,7 +19,7 @@ class Contrastive(Objective):
     """loss = L(X) + weight * mean{ -log( exp(-L(X)) / sum{ exp(-L(X[m, n])) : n = 0..N } ) : m }.
 
     L is another objective's loss, in the place of -log p(X). X[m, 0] = X; X[m, n] has the modality m of another row of the
-    batch: an unrelated tuple. So the related one is to be told from N others by its likelihood. Reference: Shi et al.,
+    batch: an unrelated tuple. So the likelihood must single out the related one among N others. Reference: Shi et al.,
     "Relating by contrasting", ICLR 2021: over `weight` this is its gamma * L + mean{ log sum{ ... } : m } with gamma =
     (1 + weight) / weight.
 

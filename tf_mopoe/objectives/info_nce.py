@@ -20,7 +20,7 @@ class InfoNCE(Objective):
     """loss = L + weight / (M - 1) * sum{ -log softmax( cos(mu[m], mu'[n]) / temperature ) : ordered pairs m, n }.
 
     L is another objective's loss. mu[m] is the mean of the expert q[m] of this row, mu'[n] runs over the batch's rows that
-    have n, and the softmax is taken at this row's own: rows are to be told apart by what their modalities share. Only rows
+    have n, and the softmax is taken at this row's own: rows must differ in what their modalities share. Only rows
     that have both m and n enter; M counts what a row has. Private latent variables play no part. Reference: the
     cross-modal term of IDMVAE (ICLR 2026); van den Oord et al. 2018; Chen et al. 2020 (NT-Xent).
 

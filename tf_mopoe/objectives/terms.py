@@ -1,4 +1,4 @@
-"""What every objective returns, and what most of them compute."""
+"""The result of an objective, its base class, and the terms that most objectives compute."""
 
 import inspect
 from typing import Any, NamedTuple, Self

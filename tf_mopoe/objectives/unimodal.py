@@ -1,4 +1,4 @@
-"""Every modality from the latent variables of its own expert."""
+"""The reconstruction of every modality from its own expert's latent variables."""
 
 from tf_mopoe.objectives.terms import negate
 

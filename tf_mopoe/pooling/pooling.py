@@ -1,4 +1,4 @@
-"""What every pooling is: a layer from Gaussian experts and subsets to the mixture of the pooled subsets."""
+"""The base class of poolings: a layer from Gaussian experts and subsets to the mixture of the pooled subsets."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What every joint posterior is: a layer from the experts of a row to a mixture."""
+"""The base class of joint posteriors: a layer from the experts of a row to a mixture."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any

@@ -25,7 +25,7 @@ class SetEncoder(JointPosterior):
         "attention":   the same, of the features after blocks of self-attention among the members of S
 
     h[m] is what the encoder of m says, the loc and log scale of its expert, [2 D]: with this layer that is a feature and no
-    posterior of its own. (The published encoders have features of any size.) The posterior of one modality is the network's
+    separate posterior. (The published encoders have features of any size.) The posterior of one modality is the network's
     on a set of one. A row that has nothing has N(0, I). Reference: Hirt, Campolo, Leong & Ortega, "Learning multi-modal
     generative models with permutation-invariant encoders and tighter variational objectives", TMLR 2024; Zaheer et al. 2017
     (deep sets).

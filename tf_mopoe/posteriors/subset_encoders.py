@@ -1,4 +1,4 @@
-"""A joint posterior with a network of its own for every subset: what MoPoE's products stand in for."""
+"""A joint posterior with a separate network for every subset, which MoPoE's products approximate."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
