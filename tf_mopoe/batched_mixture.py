@@ -14,7 +14,7 @@ tfd = tfp.distributions
 class BatchedMixture(tfd.Mixture):
     """The distribution of a `Mixture` of this library: density, samples and moments without a loop over components.
 
-    Its `cat` and `components` are made when they are asked for, one object per component.
+    Its `cat` and `components` are created on demand, one object per component.
 
     Args:
         mixture: `tf_mopoe.mixture.Mixture`.

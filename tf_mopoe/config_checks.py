@@ -1,4 +1,4 @@
-"""Whether a model's parts come back from their configs: checked when the model is made, not when a file is read."""
+"""Whether a model's parts come back from their configs: checked when the model is created, not when a file is read."""
 
 import itertools
 import json
@@ -13,7 +13,7 @@ OWN = ("keras", "tf_mopoe")  # packages whose classes are known to come back
 
 
 def check_objective(objective):
-    """Raise a ValueError unless Keras makes an equal objective of the config of this one, as a file has it."""
+    """Raise a ValueError unless Keras creates an equal objective from this one's config, as a file has it."""
     if sharing.is_loading():  # it was
         return
     try:

@@ -43,7 +43,7 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
     (`GaussianEncoder(cells=True)`). A modality that is not in the dict is missing for all rows. A row never reaches the
     networks of a modality that it lacks, in training nor after: it adds nothing to any term, gradient or batch statistic.
 
-    The model is built when it is made: the decoders say the shape of each modality.
+    The model is built when it is created: the decoders define the shape of each modality.
 
     Args:
         encoders: {name: GaussianEncoder}, all with the same `latent_dim`. The names' order is that of the experts.
@@ -129,7 +129,7 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
             warnings.warn(self.save_fault, stacklevel=2)
 
     def build(self, input_shape: Any = None) -> None:
-        """No-op: all parts are built when the model is made."""
+        """No-op: all parts are built when the model is created."""
 
     @property
     def generative(self) -> Generative:

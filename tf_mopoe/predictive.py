@@ -96,7 +96,7 @@ class Predictive:
         Returns:
             `Imputation`: a dict {name: filled}, what was observed as it was; its `std` has the standard deviation of
             each filled cell, of z and the noise of p(x | z) both, 0 where nothing was filled. Classes are filled by their
-            probabilities (`likelihoods.Table.decode` makes the likeliest of them), tokens by the likeliest, of std NaN.
+            probabilities (`likelihoods.Table.decode` returns the likeliest of them), tokens by the likeliest, of std NaN.
 
         Raises:
             ValueError: as of `translate`, or for what is no dict.

@@ -35,7 +35,7 @@ class BoundModel(keras.Model):
     No step needs AutoGraph, which takes seconds to read all that one calls in a user's `tf.function`.
     """
 
-    # ---- what may be assigned after the model was made, during the training too
+    # ---- attributes that may be assigned after the model was created, during the training too
 
     @property
     def objective(self) -> Objective | Callable[..., LossTerms]:

@@ -12,7 +12,7 @@ compared takes turns of a few seconds; each mode has a separate process, whose p
     encode       the posterior given the first modality
     joint        all components of the joint posterior, given all modalities
     translate    from the first modality to the last, against their encoder and decoder alone, and with one draw of z
-    fit, loop    PolyMNIST's rows, made on the fly, through `fit` and through trainers.loop, against the train step
+    fit, loop    PolyMNIST's rows, generated on the fly, through `fit` and through trainers.loop, against the train step
     data         these rows alone, against the train step
     import       `import tf_mopoe`, against that of TensorFlow and TensorFlow Probability
 

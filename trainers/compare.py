@@ -2,8 +2,8 @@
 
     python -m trainers.compare --records=saved_models/mnist_svhn_text_mopoe,saved_models/mnist_svhn_text_mmvae
 
-Reads what trainers.publish left; with --each also every pair of given and made, and every subset; with --by_record a line
-instead of a column for each record.
+Reads what trainers.publish left; with --each also all pairs of given and generated and every subset; with --by_record one
+line instead of one column per record.
 """
 
 import pathlib

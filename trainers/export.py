@@ -20,7 +20,7 @@ flags.DEFINE_string("run", None, "The run's folder, as trainers.train left it, o
 flags.DEFINE_string("out", None, "Folder of the SavedModel's versions. Default: <run>/saved_model.")
 flags.DEFINE_integer("version", None, "Version. Default: the next free one.", lower_bound=1)
 flags.DEFINE_integer("num_samples", 64, "Importance samples of the signature log_likelihood.", lower_bound=1)
-flags.DEFINE_string("edge", None, "Folder of the encoders for devices (.tflite). Default: none are made.")
+flags.DEFINE_string("edge", None, "Folder of the encoders for devices (.tflite). Default: none are exported.")
 flags.DEFINE_enum("quantization", None, ["float16", "dynamic", "int8"], "Of the encoders. Default: float32.")
 
 REPRESENTATIVE = 300  # training rows that set the ranges of 8 bits

@@ -1,4 +1,4 @@
-"""A simulated hospital: four tables of 800 patients that overlap in part, with empty cells. Six factors make all of it.
+"""A simulated hospital: four tables of 800 patients that overlap in part, with empty cells. Six factors generate all of it.
 
 Counts of 2,000 genes of 620 patients, 200 shares in [0, 1] of 560, 100 positive levels of 430, six clinical columns of mixed
 kinds of 760. Needs pandas. It is simulated: who reports a figure from it says so.

@@ -65,7 +65,7 @@ def train(
     """Train a compiled model and report its progress to a callback.
 
     Args:
-        model: `MultimodalVAE`, made and compiled under `strategy`.
+        model: `MultimodalVAE`, created and compiled under `strategy`.
         load_epoch: function epoch -> `datasets.Rows` or arrays {name: [N, ...]}; as many rows for every epoch.
         epochs, batch_size: whole epochs; rows of all replicas together in a step. The rest of an epoch that does not fill
             a batch is left out (rows are shuffled again each epoch).

@@ -1,4 +1,4 @@
-"""Makes the embedded data set: MNIST pictures and digits spoken by the espeak-ng synthesiser.
+"""Builds the embedded data set: MNIST pictures and digits spoken by the espeak-ng synthesiser.
 
     python -m trainers.make_digits --mnist=mnist.npz          # writes tf_mopoe/datasets/data/digits.npz, about a minute
 

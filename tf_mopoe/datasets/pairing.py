@@ -18,7 +18,7 @@ def pair_by_label(
 
     Args:
         labels: {name: int [N_name]}, the labels of each modality's items.
-        num_rows: rows to make.
+        num_rows: number of rows to draw.
         seed, epoch: integers; another of either is another pairing.
 
     Returns:

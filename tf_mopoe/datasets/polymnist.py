@@ -1,4 +1,4 @@
-"""PolyMNIST: the same digit, differently written, on several backgrounds; made from MNIST and a few pictures."""
+"""PolyMNIST: the same digit, differently written, on several backgrounds; generated from MNIST and a few pictures."""
 
 import os
 import pathlib

@@ -122,7 +122,7 @@ def joint_coherence(
         model: `MultimodalVAE`.
         classifiers: as in `conditional_coherence`.
         num_samples, seed: how many rows, and the seed of their draws.
-        latent: function (num_samples, seed) -> z [num_samples, D] in place of the prior, such as `latent_mixture` makes.
+        latent: function (num_samples, seed) -> z [num_samples, D] in place of the prior, such as `latent_mixture` returns.
 
     Raises:
         ValueError: for a classifier of no modality, a `num_samples` that is not a positive integer, or a `latent` that

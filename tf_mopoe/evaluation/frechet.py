@@ -69,7 +69,7 @@ def frechet_distances(
         model: `MultimodalVAE`.
         inputs: arrays or `Rows` that have all modalities.
         features: {target: function x [N, E] -> [N, F]}, such as of `classifier_features` or `inception_features`.
-        num_samples: rows made from the prior. Default: as many as there are real ones.
+        num_samples: rows generated from the prior. Default: as many as there are real ones.
         batch_size: rows at a time.
         seed: of the draws.
         progress: function (done, total), called after each given modality of each batch.

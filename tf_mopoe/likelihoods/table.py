@@ -31,7 +31,7 @@ class Table(Likelihood):
     """Columns of several kinds, independent given z: x is float32 [B, W], the columns side by side.
 
     A column of C classes takes C numbers of x, one-hot, any other takes one. NaN is an empty cell, for an encoder with
-    `cells=True`. `encode` makes x of a pandas DataFrame, `decode` a DataFrame of x, of draws or of means.
+    `cells=True`. `encode` converts a pandas DataFrame to x, `decode` x, draws or means to a DataFrame.
 
     The network gives one number for each of x; for a likelihood of one's own as many as it wants. (They are in the order of
     the kinds, not of the columns: those of a kind are computed together.) It counts as many variables as it has columns.

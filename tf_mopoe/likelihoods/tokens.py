@@ -27,7 +27,7 @@ class Tokens(Likelihood):
         vocabulary_size: V, 2 or more.
         padding: a token; positions of x that hold it do not count. Default: None, all count. Where a text ends is then
             modelled by a token for the end, if the data have one.
-        num_features: F, for `Decoder(..., event_shape=T)`, whose own head makes the features. Default 64.
+        num_features: F, for `Decoder(..., event_shape=T)`, whose own head computes the features. Default 64.
 
     Raises:
         ValueError: for any other `vocabulary_size`, `padding` or `num_features`; when it is built, for a network whose

@@ -29,7 +29,7 @@ class Masked(Objective):
     each row (published: a u for each batch, of the same mean). q[S] is the posterior of that part, q that of all. The first
     two terms bound log p(x[S]), the others log p(x[not S] | x[S]) with q[S] in the place of the prior. Each modality is
     decoded once, and has the KL of its private latent variables in the part that decodes it. Joint posteriors:
-    `SetEncoder`, for which it was made, or any other of one Gaussian. Both KLs are exact where they are closed (published:
+    `SetEncoder`, as designed, or any other of one Gaussian. Both KLs are exact where they are closed (published:
     estimates). Reference: Hirt, Campolo, Leong & Ortega, "Learning multi-modal generative models with permutation-invariant
     encoders and tighter variational objectives", TMLR 2024.
 
