@@ -6,6 +6,7 @@ import shutil
 import keras
 import numpy as np
 import pytest
+from absl import app
 from running import SMALL, main
 
 import tf_mopoe as mopoe
@@ -144,7 +145,14 @@ def test_a_run_with_experts_that_have_no_product_is_evaluated_and_put_on_record(
     main("train", f"--out={run}", *SMALL, *flags)
     classifiers = f"--classifiers={evaluated[0] / 'classifiers'}"
     main("evaluate", f"--run={run}", classifiers, *FLAGS)
-    main("publish", f"--run={run}", "--name=laplace", f"--out={tmp_path}")
+    publish = ["publish", f"--run={run}", "--name=laplace", f"--out={tmp_path}"]
+    with pytest.raises(app.UsageError, match="--classifiers must be the folder that trainers.evaluate was given"):
+        main(*publish)
+    main(*publish, classifiers)
+    assert sorted(path.name for path in (tmp_path / "laplace" / "classifiers").iterdir()) == [
+        "image.keras",
+        "speech.keras",
+    ]
     model = keras.models.load_model(tmp_path / "laplace" / "model.keras")
     with np.load(tmp_path / "laplace" / "example.npz") as example:
         expert = model.encode({"image": example["x_image"]}).experts["image"]

@@ -24,6 +24,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("run", None, "The run's folder, with its evaluation.", required=True)
 flags.DEFINE_string("name", None, "Name of the record.", required=True)
 flags.DEFINE_string("out", "saved_models", "Folder of the records.")
+flags.DEFINE_string("classifiers", None, "As given to trainers.evaluate. Default: <run>/classifiers.")
 flags.DEFINE_bool("weights", True, "The model, its classifiers and example rows too.")
 
 EXAMPLES = 4  # rows
@@ -46,6 +47,10 @@ def main(_):
 
 
 def publish(run, out):
+    folder = pathlib.Path(FLAGS.classifiers or run / "classifiers")
+    classifiers = list(folder.glob("[!.]*.keras"))
+    if FLAGS.weights and not classifiers:
+        raise app.UsageError(f"--classifiers must be the folder that trainers.evaluate was given. Received: {folder}")
     settings = reading.read_json(run / "flags.json")
     trained = reading.read_json(run / "metrics.json")
     metrics = reading.read_json(run / "evaluation" / "metrics.json")
@@ -60,7 +65,7 @@ def publish(run, out):
         write_aside(out / "model.keras", model.save)
         write_example(model, experiment, settings["seed"], out / "example.npz")
         (out / "classifiers").mkdir(exist_ok=True)
-        for file in (run / "classifiers").glob("[!.]*.keras"):
+        for file in classifiers:
             classifier = without_optimizer(reading.load_classifier(file))
             write_aside(out / "classifiers" / file.name, classifier.save)
     write_json(out / "flags.json", settings)
