@@ -25,7 +25,9 @@ for key, x in given.items():  # folder/name -> rows
         part = encode(**{name: x[start:stop]})
         for output in ("loc", "scale"):
             assert part[output].dtype == np.float32
-            np.testing.assert_allclose(part[output], whole[output][start:stop], rtol=1e-4, atol=1e-5)
+            # "dynamic" rounds activations to 8 bits: the last bit of a sum may move one by a step.
+            tolerance = 2e-3 if key.startswith("dynamic/") else 1e-5
+            np.testing.assert_allclose(part[output], whole[output][start:stop], rtol=1e-4, atol=tolerance)
     made[key + "/loc"], made[key + "/scale"] = whole["loc"], whole["scale"]
 np.savez(sys.argv[2], **made)
 """
