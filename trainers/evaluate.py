@@ -87,13 +87,14 @@ def coherence(model, inputs, labels, experiment, classifiers):
     conditional = evaluation.conditional_coherence(
         model, inputs, labels, classifiers, seed=FLAGS.seed, progress=bar("conditional coherence")
     )
+    others, expected = experiment.other_label_functions, {}
+    if others:
+        expected = evaluation.conditional_coherence(model, inputs, labels, others, seed=FLAGS.seed)
     return {
         "classifier_accuracy": evaluation.classifier_accuracy(inputs, labels, classifiers),
         "conditional_coherence": conditional,
         "conditional_coherence_by_number_given": evaluation.mean_by_number_given(conditional),
-        "conditional_coherence_expected_matches": evaluation.conditional_coherence(
-            model, inputs, labels, experiment.other_label_functions, seed=FLAGS.seed
-        ),
+        "conditional_coherence_expected_matches": expected,
         "joint_coherence": evaluation.joint_coherence(model, classifiers, num_samples=len(labels), seed=FLAGS.seed),
     }
 
