@@ -36,7 +36,7 @@ def run(tmp_path_factory):
         ["edge_table", "--run=never"],
         ["benchmark", "--modes=train"],
         ["profile", "--floor"],
-        ["works"],
+        ["cases"],
         ["make_digits", "--mnist=never"],
     ],
     ids=lambda words: words[0],

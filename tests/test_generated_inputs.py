@@ -59,8 +59,8 @@ METHODS = {
 def check_method(method, generated_inputs):
     x, fits, whole = generated_inputs
     keras_method = method in ("fit", "evaluate", "predict")
-    if fits is None:  # no rows: nothing to train on, an empty result elsewhere
-        fits = not keras_method
+    if fits is None:  # no rows: an empty posterior, and an error of what takes batches
+        fits = not keras_method and method not in ("translate", "log_likelihood")
     fits = fits and (whole or method in ("encode", "fit", "evaluate"))
     try:
         result = METHODS[method](x)

@@ -200,7 +200,7 @@ class Anneal(keras.callbacks.Callback):
 
 history = model.fit(tables.rows(16, 2), batch_size=8, epochs=2, verbose=0, callbacks=[Anneal()]).history
 rest = [history["loss"][e] - history["reconstruction_m0"][e] - history["reconstruction_m1"][e] for e in (0, 1)]
-print("ratios:", [round(float(r / kl), 3) for r, kl in zip(rest, history["kl"])])
+print("ratios:", [round(abs(float(r / kl)), 3) for r, kl in zip(rest, history["kl"])])
 
 with strategy.scope():
     model = tables.model(2)

@@ -200,7 +200,7 @@ class Uniform(priors.Prior):
     """On [-50, 50]; its KL is not closed."""
 
     def log_prob(self, z, given=None):
-        return tf.fill(tf.shape(z)[:-1], -self.latent_dim * np.log(100.0).astype(np.float32))
+        return tf.fill(tf.shape(z)[:-1], np.float32(-self.latent_dim * np.log(100.0)))
 
     def sample(self, stream, shape, given=None, temperature=1.0):
         return temperature * stream.uniform([*shape, self.latent_dim], row_axis=-2, minval=-50.0, maxval=50.0)
