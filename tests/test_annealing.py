@@ -37,7 +37,7 @@ def weighted(history, epoch, beta, weights=(1.0, 1.0)):
     return weights[0] * terms[0] + weights[1] * terms[1] + beta * history["kl"][epoch]
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_callback_anneals_beta_and_the_weights_and_the_file_has_them(jit_compile, tmp_path):
     model = still(objective=objectives.ELBO(beta=0.0))
     model.compile(keras.optimizers.SGD(0.0), jit_compile=jit_compile)

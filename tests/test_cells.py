@@ -136,7 +136,7 @@ def test_cells_of_a_likelihood_that_is_of_whole_rows():
         model.log_likelihood({"a": with_nan()["a"][:4]})
 
 
-@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("jit", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_fit_with_missing_cells_learns_and_is_compiled_too(jit):
     z = RNG.normal(size=(256, 2))
     whole = {name: (z @ RNG.normal(size=(2, size))).astype(np.float32) for name, size in SHAPES.items()}

@@ -51,6 +51,7 @@ def test_8_bits_harm_the_digits_by_less_than_2_points():
         assert sizes[name, "int8"] < 0.3 * sizes[name, "float32"]
 
 
+@pytest.mark.slow
 def test_the_trainer_exports_encoders_of_8_bits(tmp_path):
     """Their ranges come from training rows of the run's own data."""
     edge = tmp_path / "edge"

@@ -14,6 +14,8 @@ import tf_mopoe.inference
 from tf_mopoe.datasets.arrays import SparseRows
 from tf_mopoe.datasets.rows import Rows
 
+pytestmark = pytest.mark.usefixtures("eagerly")  # graphs are no part of the claims here
+
 RNG = np.random.default_rng(0)
 COUNTS = RNG.poisson(2.0, (12, 7)).astype(np.float32)
 KINDS = {

@@ -74,7 +74,7 @@ def test_a_modality_that_all_rows_lack_changes_nothing_of_its_networks(jit_compi
     assert moments and all(np.all(v.numpy() == 0.0) for v in moments)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_masked_rows_are_rows_left_out(jit_compile):
     """Losses of rows whose sensor is flagged missing, and all statistics, whatever the flagged rows hold."""
     model, results = normalized(jit_compile), []

@@ -8,6 +8,8 @@ import small
 from tf_mopoe import evaluation
 from tf_mopoe.datasets import Rows
 
+pytestmark = pytest.mark.usefixtures("eagerly")  # graphs are no part of the claims here
+
 ARRAYS = small.rows(50)
 LABELS = np.arange(50) % 3
 

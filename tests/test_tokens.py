@@ -214,6 +214,7 @@ def test_tokens_outside_the_vocabulary_and_missing_cells_are_errors():
         )
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_an_embedding_trains_compiled_too():
     """Its gradient, of some rows only, keeps a shape that XLA knows."""
