@@ -159,7 +159,7 @@ def test_parts_that_do_not_fit_each_other():
             {"reconstruction_weights": {"image": -1.0, "word": 1.0, "sensor": 1.0}},
             r"reconstruction_weights\['image'\]` must be a number, 0 or more. Received: .*=-1.0",
         ),
-        ({"seed": "one"}, "`seed` must be an integer or None. Received: seed='one'"),
+        ({"seed": "one"}, "`seed` must be an integer, a stream or None. Received: seed='one'"),
     ],
 )
 def test_bad_arguments_of_the_model(arguments, text):
@@ -190,7 +190,7 @@ def test_bad_requests():
     for count in (0, 2.5, None):
         with pytest.raises(ValueError, match="`num_samples` must be an integer, 1 or more. Received: num_samples="):
             model.generate(count)
-    with pytest.raises(ValueError, match="`seed` must be an integer or None"):
+    with pytest.raises(ValueError, match="`seed` must be an integer, a stream or None"):
         model.generate(2, seed="x")
 
 

@@ -69,5 +69,5 @@ def test_the_same_seed_gives_the_same_draw_and_no_rows_are_fine():
         sampling.stratified(weights, as_stream(5)), sampling.stratified(weights, as_stream(5))
     )
     assert sampling.stratified(tf.zeros([0, 3]), as_stream(5)).shape == (0,)
-    with pytest.raises(ValueError, match="`seed` must be an integer or None. Received: seed=1.5"):
+    with pytest.raises(ValueError, match="`seed` must be an integer, a stream or None. Received: seed=1.5"):
         as_stream(1.5)

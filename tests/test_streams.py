@@ -53,5 +53,5 @@ def test_seeds():
     stream = as_stream(1)
     assert as_stream(stream) is stream
     for bad in (1.5, "1", True):
-        with pytest.raises(ValueError, match="`seed` must be an integer or None. Received: seed="):
+        with pytest.raises(ValueError, match="`seed` must be an integer, a stream or None. Received: seed="):
             as_stream(bad)

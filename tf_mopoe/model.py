@@ -258,7 +258,7 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
         self, inputs: Mapping[str, Any], stream: int | Stream | RowStream | None, training: bool = False
     ) -> tuple[LossTerms, Posterior]:
         """Compute the objective's `LossTerms` [B] for a batch of inputs, see `loss_terms`, and q."""
-        stream = as_stream(stream)
+        stream = as_stream(stream, argument="stream")
         q = self.encode(inputs, training=training, seed=stream)
         p = self.generative.given(q.batch, training)
         # A row that has nothing has no loss, whatever the prior and the objective make of its posterior, N(0, I).

@@ -100,7 +100,7 @@ class RowStream:
         return tf.transpose(drawn, [*range(1, axis + 1), 0, *range(axis + 1, len(shape))])
 
 
-def as_stream(seed: int | tf.Tensor | Stream | RowStream | None = None) -> Stream | RowStream:
+def as_stream(seed: int | tf.Tensor | Stream | RowStream | None = None, argument: str = "seed") -> Stream | RowStream:
     """Return the stream of an integer seed, or of a new one if None (in a graph: a new one at each of its calls)."""
     if isinstance(seed, (Stream, RowStream)):
         return seed
@@ -111,7 +111,7 @@ def as_stream(seed: int | tf.Tensor | Stream | RowStream | None = None) -> Strea
     if seed is None:
         seed = random.randrange(2**31)
     if not is_integer(seed):
-        raise ValueError(f"`seed` must be an integer or None. Received: seed={seed!r}")
+        raise ValueError(f"`{argument}` must be an integer, a stream or None. Received: {argument}={seed!r}")
     seed = int(seed)
     return Stream(tf.constant([seed % 2**31, seed // 2**31 % 2**31], tf.int32))
 

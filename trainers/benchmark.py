@@ -9,6 +9,7 @@ compared takes turns of a few seconds; each mode has a separate process, whose p
 
     train        the model's train step on rows in memory
     floor        the same against that of one product of experts and one KL: what the powerset costs
+    missing      the train step where half of the entries are missing: the rows that are there gathered, others standing in
     encode       the posterior given the first modality
     joint        all components of the joint posterior, given all modalities
     translate    from the first modality to the last, against their encoder and decoder alone, and with one draw of z
@@ -52,7 +53,7 @@ flags.DEFINE_integer("peer_batch_size", None, "Rows in the peer's step. Default:
 flags.DEFINE_float("peer_memory_gb", 16.0, "The peer's address space; 0: no limit.", lower_bound=0.0)
 flags.DEFINE_string("out", None, "File to write all times to, as JSON.")
 
-OWN = ("train", "floor", "encode", "joint", "translate")
+OWN = ("train", "floor", "missing", "encode", "joint", "translate")
 WITH_DATA = ("fit", "loop", "data")  # polymnist only
 WITH_PEER = ("train", "encode", "translate")
 KEEPS_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "60000000000"}

@@ -32,9 +32,9 @@ flags.DEFINE_string("backgrounds", None, "Folder of PolyMNIST's backgrounds. Def
 LOOP_STEPS = 10  # steps in one call of the trainers' loop, its default
 
 
-def timed(function, model):
+def timed(function, model, missing_rate=0.0):
     """Return a work, steps -> seconds of each call of `function` on rows in memory."""
-    pool = itertools.cycle([workloads.rows(model, FLAGS.batch_size, seed) for seed in range(4)])
+    pool = itertools.cycle([workloads.rows(model, FLAGS.batch_size, seed, missing_rate) for seed in range(4)])
 
     def work(steps):
         ends = [time.perf_counter()]
@@ -53,7 +53,7 @@ def compiled(function, model):
     return timed(tf.function(function, input_signature=[signature], autograph=False), model)
 
 
-def bare_step(model):
+def bare_step(model, missing_rate=0.0):
     """Return a work of the model's train step on rows in memory."""
     count = FLAGS.steps_per_call
 
@@ -62,7 +62,7 @@ def bare_step(model):
         for _ in tf.range(count) if count > 1 else range(1):
             model.train_step(inputs)
 
-    work = timed(call, model)
+    work = timed(call, model, missing_rate)
     return lambda steps: [seconds / count for seconds in work(steps)]
 
 
@@ -76,6 +76,14 @@ def train(model):
 
 def floor(model):
     return {"train": bare_step(model), "floor": bare_step(workloads.floor(FLAGS.workload, FLAGS.modalities))}
+
+
+def missing(model):
+    """Train on rows that lack half of their modalities: gathered, with stand-ins as for XLA, and on complete rows."""
+    static = workloads.model(FLAGS.workload, FLAGS.modalities)
+    static.jit_compile = True  # the graph that XLA would compile, run by the same executor
+    works = {"gathered": bare_step(model, 0.5), "stand-ins": bare_step(static, 0.5)}
+    return works | {"complete rows": bare_step(model)}
 
 
 def encode(model):
@@ -177,7 +185,9 @@ def pictures(model):
     return Rows(len(rows), make)
 
 
-MODES = {work.__name__: work for work in (train, floor, encode, joint, translate, fit, data)} | {"loop": trainer}
+MODES = {work.__name__: work for work in (train, floor, missing, encode, joint, translate, fit, data)} | {
+    "loop": trainer
+}
 
 
 def main(_):

@@ -47,10 +47,13 @@ def floor(workload, modalities):
     return model(workload, modalities, "mvae_joint")
 
 
-def rows(model, batch_size, seed=0):
-    """Draw random rows that fit the model's likelihoods: {name: tensor [B, E]}."""
+def rows(model, batch_size, seed=0, missing_rate=0.0):
+    """Draw random rows that fit the model's likelihoods: {name: tensor [B, E]}, and flags where entries may be missing."""
     rng = np.random.default_rng(seed)
     inputs = {}
+    if missing_rate:
+        keys = [f"has_{name}" for name in model.modalities]
+        inputs = {key: tf.constant(rng.random(batch_size) >= missing_rate) for key in keys}
     for name, shape in model.event_shapes.items():
         x = rng.random((batch_size, *shape), np.float32)
         if isinstance(model.decoders[name].likelihood, mopoe.likelihoods.Categorical):

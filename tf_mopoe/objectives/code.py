@@ -22,7 +22,9 @@ from tf_mopoe.typing import Number, Scheduled
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
 class CoDE(Objective):
-    """loss = sum{ w[s] * ( Rec(z[s]) + beta * KL( q[s] || p ) ) : s } + entropy_weight * ( log S - H(w) ),   z[s] ~ q[s].
+    """Average the bounds of all subsets, their weights learned with an entropy term (Mancisidor et al. 2025).
+
+    loss = sum{ w[s] * ( Rec(z[s]) + beta * KL( q[s] || p ) ) : s } + entropy_weight * ( log S - H(w) ),   z[s] ~ q[s].
 
     The sum is over all components q[s] of the joint posterior, with one sample of each: `ELBO` without the draw of a
     component, at S times the decoders' work, and with a gradient that reaches the weights w[s]. Learned ones are those of

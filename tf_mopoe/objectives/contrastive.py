@@ -16,7 +16,9 @@ from tf_mopoe.typing import Number
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
 class Contrastive(Objective):
-    """loss = L(X) + weight * mean{ -log( exp(-L(X)) / sum{ exp(-L(X[m, n])) : n = 0..N } ) : m }.
+    """Add a contrast of related with unrelated rows to an objective L (Shi et al. 2021).
+
+    loss = L(X) + weight * mean{ -log( exp(-L(X)) / sum{ exp(-L(X[m, n])) : n = 0..N } ) : m }.
 
     L is another objective's loss, in the place of -log p(X). X[m, 0] = X; X[m, n] has the modality m of another row of the
     batch: an unrelated tuple. So the likelihood must single out the related one among N others. Reference: Shi et al.,

@@ -22,7 +22,9 @@ from tf_mopoe.typing import Scheduled
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
 class CRMVAE(Objective):
-    """loss = 1 / (M + 1) * { 1/2 sum{ Rec[m](z) + Rec[m](z[m]) : m } + beta * [ KL(q || p) + sum{ KL(q || q[m]) : m } ] }.
+    """Reconstruct from the product and from each expert, the experts drawn to it (Suzuki & Matsuo 2023).
+
+    loss = 1 / (M + 1) * { 1/2 sum{ Rec[m](z) + Rec[m](z[m]) : m } + beta * [ KL(q || p) + sum{ KL(q || q[m]) : m } ] }.
 
     Rec[m] is the weighted E[-log p(x[m] | .)], z of q, the product of all experts without the prior
     (`joint_posterior="mvtcae"`), z[m] of the expert q[m]; M counts what a row has. The KL of private latent variables is in

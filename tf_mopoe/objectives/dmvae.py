@@ -22,7 +22,9 @@ from tf_mopoe.typing import Scheduled
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
 class DMVAE(Objective):
-    """loss = -ELBO(X; q) - sum{ ELBO(X; q[m]) : m },   each of all the modalities that the row has.
+    """Add up the bounds of the product and of each expert (Lee & Pavlovic 2021).
+
+    loss = -ELBO(X; q) - sum{ ELBO(X; q[m]) : m },   each of all the modalities that the row has.
 
     q is the product of all experts and the prior, q[m] that of one expert and the prior (`joint_posterior="mvae"`). In every
     bound each modality decodes with its own private latent variables w[m] ~ q(w[m] | x[m]), whatever z comes from, and the

@@ -11,7 +11,9 @@ from tf_mopoe.typing import Scheduled
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
 class ELBO(Objective):
-    """loss = sum{ weight[m] * E_q[-log p(x[m] | z)] : m } + beta * KL( q(z | X) || p(z) ).
+    """Bound log p(X) from below by a draw of the joint posterior, with a weighted KL.
+
+    loss = sum{ weight[m] * E_q[-log p(x[m] | z)] : m } + beta * KL( q(z | X) || p(z) ).
 
     One sample z per row, from one component, drawn by stratified sampling over the batch. The KL of a mixture has no
     closed form:

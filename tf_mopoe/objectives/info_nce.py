@@ -17,7 +17,9 @@ from tf_mopoe.typing import Number
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
 class InfoNCE(Objective):
-    """loss = L + weight / (M - 1) * sum{ -log softmax( cos(mu[m], mu'[n]) / temperature ) : ordered pairs m, n }.
+    """Add to an objective L that the means of a row's experts find each other in the batch (IDMVAE's first term).
+
+    loss = L + weight / (M - 1) * sum{ -log softmax( cos(mu[m], mu'[n]) / temperature ) : ordered pairs m, n }.
 
     L is another objective's loss. mu[m] is the mean of the expert q[m] of this row, mu'[n] runs over the batch's rows that
     have n, and the softmax is taken at this row's own: rows must differ in what their modalities share. Only rows

@@ -17,7 +17,9 @@ GRADIENTS = ("iwae", "dreg", "dreg_published")
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
 class IWAE(Objective):
-    """loss = -sum{ w[s] * log 1/K sum{ p(X, z[s, k]) / q(z[s, k] | X) : k } : s },   z[s, 1..K] from component s.
+    """Bound log p(X) by K importance-weighted samples of each component.
+
+    loss = -sum{ w[s] * log 1/K sum{ p(X, z[s, k]) / q(z[s, k] | X) : k } : s },   z[s, 1..K] from component s.
 
     The density of the whole mixture is the denominator. With the singletons it is MMVAE's bound (Shi et al. 2019, section
     3), with any other family the same of its components; with one component it is IWAE's (Burda et al. 2016, eq. 8), and

@@ -21,7 +21,9 @@ from tf_mopoe.typing import Scheduled
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
 class JMVAE(Objective):
-    """loss = sum{ weight[m] * E_q[-log p(x[m] | z)] : m } + beta * KL( q || p ) + alpha * sum{ KL( q || q[m] ) : m }.
+    """Teach each expert the posterior of a joint encoder (Suzuki et al. 2016).
+
+    loss = sum{ weight[m] * E_q[-log p(x[m] | z)] : m } + beta * KL( q || p ) + alpha * sum{ KL( q || q[m] ) : m }.
 
     q is the joint posterior, one Gaussian: that of a `JointEncoder`, a network that reads all modalities at once.
     Reference: Suzuki, Nakayama, Matsuo, "Joint multimodal learning with deep generative models", 2016 (JMVAE-kl).

@@ -21,7 +21,9 @@ from tf_mopoe.typing import Scheduled
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
 class JNF(Objective):
-    """loss = -ELBO_beta(X; q) - alpha * sum{ log q[m]( z held ) : m },   z ~ q.
+    """Fit each expert to the draws of a joint encoder, by their likelihood (Senellart et al. 2023, without flows).
+
+    loss = -ELBO_beta(X; q) - alpha * sum{ log q[m]( z held ) : m },   z ~ q.
 
     q is the posterior of a `JointEncoder`. No gradient of the second term reaches z, so that the joint encoder and the
     decoders learn from the first alone and the single encoders from the second alone: the published two stages in one. (That

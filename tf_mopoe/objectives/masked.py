@@ -23,7 +23,9 @@ from tf_mopoe.typing import Scheduled
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
 class Masked(Objective):
-    """loss = Rec[S](z[S]) + beta * KL( q[S] || p ) + Rec[not S](z) + beta * KL( q || q[S] ),   z[S] ~ q[S], z ~ q.
+    """Bound a random part of the modalities, and the rest given that part (Hirt et al. 2024).
+
+    loss = Rec[S](z[S]) + beta * KL( q[S] || p ) + Rec[not S](z) + beta * KL( q || q[S] ),   z[S] ~ q[S], z ~ q.
 
     S is a random part of what a row has: each modality stays in it with probability 1 - u, u uniform on [0, 1], drawn for
     each row (published: a u for each batch, of the same mean). q[S] is the posterior of that part, q that of all. The first

@@ -23,7 +23,9 @@ from tf_mopoe.typing import Scheduled
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
 class MMJSD(Objective):
-    """loss = sum{ weight[m] * E_q[-log p(x[m] | z)] : m } + beta * sum{ w[s] * KL( q[s] || f ) : s }.
+    """Draw the components to their geometric mean with the prior (Sutter et al. 2020).
+
+    loss = sum{ weight[m] * E_q[-log p(x[m] | z)] : m } + beta * sum{ w[s] * KL( q[s] || f ) : s }.
 
     f is the dynamic prior, the geometric mean of all components: f ~ prod{ q[s]^w[s] : s }, a Gaussian again. Of
     `joint_posterior="mmjsd"`: the components are the single experts and the prior p(z), and z comes from their mixture (as

@@ -23,7 +23,9 @@ from tf_mopoe.typing import Scheduled
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
 class MMVM(Objective):
-    """loss = sum{ Rec[m](z[m]) + beta * [ (1 - a) / M * sum{ KL( q[m] || q[n] ) : n } + a * KL( q[m] || p ) ] : m }.
+    """Give each modality its own z, drawn to those of the others (Sutter et al. 2024).
+
+    loss = sum{ Rec[m](z[m]) + beta * [ (1 - a) / M * sum{ KL( q[m] || q[n] ) : n } + a * KL( q[m] || p ) ] : m }.
 
     Every modality decodes from its own z[m] of its expert q[m]; M counts what a row has. The average of the divergences is
     an upper bound of that to the mixture of the experts, the "mixture-of-experts prior". With a = 1 the modalities are VAEs

@@ -23,7 +23,9 @@ from tf_mopoe.typing import Scheduled
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
 class MVAE(Objective):
-    """loss = -ELBO(X) - sum{ ELBO(x[m]) : m } - sum{ ELBO(X[s]) : s in k random subsets }.
+    """Add up the bounds of all modalities, of each alone and of random subsets (Wu & Goodman 2018).
+
+    loss = -ELBO(X) - sum{ ELBO(x[m]) : m } - sum{ ELBO(X[s]) : s in k random subsets }.
 
     ELBO(X[s]) has q = the product of the experts in s (and the prior: `joint_posterior="mvae"`), and reconstructs only s.
     Each row contributes the bounds of its available modalities; a row with one modality contributes that bound once. The

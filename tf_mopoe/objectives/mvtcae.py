@@ -24,7 +24,9 @@ from tf_mopoe.typing import Number, Scheduled
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
 class MVTCAE(Objective):
-    """loss = (M - a) / M * Rec + beta * [ (1 - a) * KL( q || p ) + a / M * sum{ KL( q || q[m] ) : m } ].
+    """Bound the total correlation: reconstruct from the product, the experts drawn to it (Hwang et al. 2021).
+
+    loss = (M - a) / M * Rec + beta * [ (1 - a) * KL( q || p ) + a / M * sum{ KL( q || q[m] ) : m } ].
 
     Rec is the weighted sum of the reconstruction terms, and of the KL of private latent variables; q the product of all
     experts without the prior (`joint_posterior="mvtcae"`), q[m] a single expert; M counts what a row has. With a = 0 it is

@@ -26,7 +26,9 @@ from tf_mopoe.typing import Number, Scheduled
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
 class TELBO(Objective):
-    """loss = -ELBO(X; q) - sum{ ELBO(x[m]; q[m]) : m }.
+    """Add up the bounds of all modalities and of each alone (Vedantam et al. 2018).
+
+    loss = -ELBO(X; q) - sum{ ELBO(x[m]; q[m]) : m }.
 
     The first, of the joint posterior (one Gaussian, that of a `JointEncoder`), trains the decoders and the joint encoder.
     The others train the single encoders only: no gradient reaches the decoders from them (in the authors' code an option

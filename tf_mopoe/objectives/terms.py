@@ -7,8 +7,11 @@ import keras
 import tensorflow as tf
 
 from tf_mopoe.families import Normal
+from tf_mopoe.generative import Generative
 from tf_mopoe.hyperparameters import Live, as_number, check_hyperparameter
 from tf_mopoe.posteriors.joint_posterior import JointPosterior
+from tf_mopoe.posteriors.posterior import Posterior
+from tf_mopoe.streams import RowStream, Stream
 
 Schedule = keras.optimizers.schedules.LearningRateSchedule
 
@@ -28,17 +31,20 @@ class Objective(Live):
     """An objective: a pure function of distributions, and its constructor's arguments.
 
     A subclass sets the attributes that its constructor's arguments name. Those that are floats may be assigned during the
-    training, as in `model.objective.beta = 2.0` in a callback: the next step has the new value. It has
-
-        __call__(q, p, stream) -> LossTerms
-
-    Args of the call:
-        q: `Posterior` of the batch: the inference side.
-        p: `Generative` of the batch: decoders, likelihoods, priors and the weights of the reconstruction terms.
-        stream: of `tf_mopoe.streams`.
+    training, as in `model.objective.beta = 2.0` in a callback: the next step has the new value. It defines `__call__`.
     """
 
     extra_metrics: tuple[str, ...] = ()  # the names in `LossTerms.extra`
+
+    def __call__(self, q: Posterior, p: Generative, stream: Stream | RowStream) -> LossTerms:
+        """Compute the terms of a batch, each [B].
+
+        Args:
+            q: `Posterior` of the batch: the inference side.
+            p: `Generative` of the batch: decoders, likelihoods, priors and the weights of the reconstruction terms.
+            stream: of `tf_mopoe.streams`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define __call__(q, p, stream) -> LossTerms.")
 
     def check(self, joint_posterior: JointPosterior) -> None:
         """Raise a ValueError unless the model's joint posterior, a layer, suits this objective."""
