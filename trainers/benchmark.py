@@ -30,7 +30,7 @@ import sys
 
 from absl import app, flags
 
-from trainers import commands, statistics
+from trainers import commands, peers, statistics
 from trainers.interleave import Worker, alternate
 from trainers.run_folder import commit, device, write_json
 from trainers.workloads import MODALITIES
@@ -57,11 +57,6 @@ OWN = ("train", "floor", "missing", "encode", "joint", "translate")
 WITH_DATA = ("fit", "loop", "data")  # polymnist only
 WITH_PEER = ("train", "encode", "translate")
 KEEPS_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "60000000000"}
-INSTALL_PEER = """
-python3 -m venv peer
-peer/bin/pip install torch==2.13.0 numpy pydantic scipy scikit-learn pandas nltk cloudpickle imageio tqdm matplotlib pillow
-peer/bin/pip install --no-deps multivae==1.0.3 pythae==0.1.2
-"""
 
 
 def main(_):
@@ -101,19 +96,8 @@ def check_flags():
         raise app.UsageError(f"--modes={with_data} needs --workloads=polymnist. Received: --workloads={received}")
     if FLAGS.out and not pathlib.Path(FLAGS.out).absolute().parent.is_dir():
         raise app.UsageError(f"--out must be a file in a folder that exists. Received: {FLAGS.out}")
-    if FLAGS.peer and not has_peer(FLAGS.peer):
-        raise app.UsageError(
-            f"--peer must be the python of an environment that has MultiVae. Received: {FLAGS.peer}. To make one, for "
-            f"--peer=peer/bin/python:\n{INSTALL_PEER}"
-        )
-
-
-def has_peer(python):
-    try:
-        command = [python, "-I", "-c", "from importlib.metadata import version; version('multivae')"]
-        return subprocess.run(command, capture_output=True).returncode == 0
-    except OSError:
-        return False
+    if FLAGS.peer:
+        peers.check(FLAGS.peer)
 
 
 def case(workload, modalities, mode):

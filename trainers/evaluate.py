@@ -16,8 +16,9 @@ import numpy as np
 from absl import app, flags
 
 from tf_mopoe import evaluation, figures, plots
-from tf_mopoe.files import held, write_aside
+from tf_mopoe.files import write_aside
 from trainers import commands, experiments, reading, report
+from trainers.classifiers import load_classifiers
 from trainers.progress import bar
 from trainers.run_folder import commit, write_json
 
@@ -55,7 +56,8 @@ def evaluate(run, settings, out):
     test, labels = experiments.load(experiment, "test", seed=FLAGS.seed)
     labels = labels[: FLAGS.test_rows]
     inputs = test.take(FLAGS.test_rows)[:]
-    classifiers = load_classifiers(experiment, model.modalities, pathlib.Path(FLAGS.classifiers or run / "classifiers"))
+    folder = pathlib.Path(FLAGS.classifiers or run / "classifiers")
+    classifiers = load_classifiers(experiment, model.modalities, folder, FLAGS.seed)
 
     began = time.monotonic()
     sizes = ("test_rows", "probe_rows", "likelihood_rows", "num_samples")
@@ -160,21 +162,6 @@ def draw(model, inputs, labels, experiment, metrics, out):
     shown = {name: x[columns] for name, x in inputs.items()}
     plots.translations(model, shown, out / "translations.png", experiment.plotters, seed=FLAGS.seed)
     plots.prior_samples(model, out / "prior.png", experiment.plotters, seed=FLAGS.seed)
-
-
-def load_classifiers(experiment, modalities, folder):
-    """Load the classifiers that an earlier evaluation left in `folder`; train the missing ones, and save them there."""
-    classifiers = {file.stem: reading.load_classifier(file) for file in sorted(folder.glob("[!.]*.keras"))}
-    classifiers = experiment.label_functions | classifiers
-    if missing := set(modalities) - set(classifiers):
-        print("Training the classifiers ...", flush=True)
-        folder.mkdir(parents=True, exist_ok=True)
-        trained = experiment.train_classifiers(seed=FLAGS.seed)
-        with held(folder):
-            for name in missing & set(trained):
-                write_aside(folder / f"{name}.keras", trained[name].save)
-                classifiers[name] = trained[name]
-    return classifiers
 
 
 if __name__ == "__main__":
