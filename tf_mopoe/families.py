@@ -123,5 +123,12 @@ def scale_of(log_variance: tf.Tensor) -> tf.Tensor:
 
 def bounded(x: tf.Tensor, low: float = -IDENTITY, high: float = IDENTITY) -> tf.Tensor:
     """Return the same number from low to high; beyond, it grows with the logarithm: no number is without a gradient."""
-    above, below = tf.nn.relu(x - high), tf.nn.relu(low - x)
-    return x - above + tf.math.log(1.0 + above) + below - tf.math.log(1.0 + below)
+
+    @tf.custom_gradient  # by the chain rule it takes many small operations
+    def within(x):
+        inside = tf.clip_by_value(x, low, high)
+        excess = x - inside
+        size = tf.abs(excess)
+        return inside + tf.sign(excess) * tf.math.log1p(size), lambda upstream: upstream / (1.0 + size)
+
+    return within(x)

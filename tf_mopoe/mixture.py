@@ -80,7 +80,7 @@ class Mixture:
     def gather(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return loc and scale [..., B, D] of the component `index`, int32 [..., B], of each row."""
         if self.num_components == 1 and len(index.shape) == 1:
-            return self.loc[:, 0], self.scale[:, 0]
+            return tf.squeeze(self.loc, 1), tf.squeeze(self.scale, 1)
         return gather_rows(self.loc, index), gather_rows(self.scale, index)
 
     def members(self, index: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -209,7 +209,7 @@ class Products(Mixture):
         prior = tf.gather(self.prior, flat, axis=-1, batch_dims=1)
         total, weighted = gaussian.sums_over_members(self.precision, self.weighted, membership, prior)  # [B, K, D]
         loc, scale = weighted / total, rounding.rsqrt(total)
-        return tuple(tf.transpose(x, [1, 0, 2]) if several else x[:, 0] for x in (loc, scale))
+        return tuple(tf.transpose(x, [1, 0, 2]) if several else tf.squeeze(x, 1) for x in (loc, scale))
 
     def component_log_probs(self, z: tf.Tensor) -> tf.Tensor:
         return gaussian.log_probs_of_products(z, self.precision, self.weighted, self.membership, self.prior)

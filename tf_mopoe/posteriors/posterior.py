@@ -109,4 +109,5 @@ class Posterior:
 
 def one_component(loc, scale, family, name):
     """Return the `Mixture` of one density of loc and scale [B, D], of one modality."""
-    return Mixture(tf.ones([tf.shape(loc)[0], 1]), loc[:, None], scale[:, None], family, (name,))
+    loc, scale = (tf.expand_dims(x, axis=1) for x in (loc, scale))  # a reshape; `[:, None]` copies in its gradient
+    return Mixture(tf.ones([tf.shape(loc)[0], 1]), loc, scale, family, (name,))
