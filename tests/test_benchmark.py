@@ -111,7 +111,7 @@ def test_without_the_peer_it_says_how_to_install_it():
         (["--peer_batch_size=8"], "--peer_batch_size has no effect without --peer. Received: --peer_batch_size=8"),
         (
             ["--modes="],
-            "--modes must be some of train, floor, missing, encode, joint, translate, fit, loop, data, import. Received: none",
+            "--modes must be some of train, floor, missing, encode, joint, translate, fit, loop, data, import. Received",
         ),
         (["--modalities=0"], "--modalities must be positive integers. Received: 0"),
         (["--modes=fit", "--data_dir=nowhere"], "--modes=fit needs --data_dir, the folder of MNIST. Received: nowhere"),

@@ -9,10 +9,11 @@ import pytest
 import small
 import tables
 import tensorflow as tf
+from absl import app
 
 import tf_mopoe as mopoe
 from tf_mopoe import methods
-from trainers import experiments
+from trainers import experiments, train
 from trainers.methods import METHODS
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -47,6 +48,22 @@ def test_the_trainer_has_private_latents_for_the_methods_that_are_about_them():
     assert wanted == {"mopoe_plus", "mopoe_plus_infonce", "mmvae_plus", "cmvae", "dmvae", "mfm"}
     assert wanted == {n for n in METHODS if METHODS[n](1.0).needs_private}
     assert {experiments.private_dim(experiment, "cmvae") for experiment in experiments.EXPERIMENTS.values()} == {4, 32}
+
+
+def test_the_trainer_sets_a_methods_numbers():
+    def method(name, *changes):
+        settings = {"method": name, "method_settings": changes, "beta": 2.0, "warm_up_epochs": 0}
+        return train.method(experiments.Digits, settings)
+
+    assert method("mopoe_plus") == methods.MoPoEPlus(2.0)
+    assert method("mopoe_plus", "num_components=10") == methods.MoPoEPlus(2.0, num_components=10)
+    assert method("mopoe_plus_infonce", "weight=80", "temperature=0.5").weight == 80.0
+    known = "--method=mopoe_plus: num_components=40. Received: "
+    for wrong in ("num_components=ten", "num_components", "beta=1.0", "weight=3"):
+        with pytest.raises(app.UsageError, match=f"--method_settings must be name=number, of {known}{wrong}"):
+            method("mopoe_plus", wrong)
+    with pytest.raises(app.UsageError, match="of --method=mopoe: none. Received: weight=3"):
+        method("mopoe", "weight=3")
 
 
 def test_each_has_a_line_in_the_documents():

@@ -26,6 +26,13 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("run", None, "The run's folder, as trainers.train left it.", required=True)
 flags.DEFINE_string("speech", None, "digits: real recordings to evaluate with, a folder of .wav or an .npz.")
 flags.DEFINE_string("classifiers", None, "Folder of the trained classifiers. Default: <run>/classifiers.")
+flags.DEFINE_float(
+    "private_temperature",
+    None,
+    "Of the spread of the private latent variables that are drawn. Default: the model's.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+)
 flags.DEFINE_string("out", None, "Folder of the measures. Default: <run>/evaluation.")
 flags.DEFINE_integer("seed", 0, "Seed of the draws and of the classifiers.")
 flags.DEFINE_integer("test_rows", 10000, "Test rows to measure on, at most.", lower_bound=1)
@@ -53,6 +60,10 @@ def main(_):
 def evaluate(run, settings, out):
     experiment = experiments.make(settings)
     model = reading.load_model(run / "model.keras")
+    if FLAGS.private_temperature is not None:
+        if not model.private_dims:
+            raise app.UsageError(f"--private_temperature needs private latent variables. Received: {run}, without any")
+        model.private_temperature = dict.fromkeys(model.private_dims, FLAGS.private_temperature)
     test, labels = experiments.load(experiment, "test", seed=FLAGS.seed)
     labels = labels[: FLAGS.test_rows]
     inputs = test.take(FLAGS.test_rows)[:]
@@ -60,7 +71,7 @@ def evaluate(run, settings, out):
     classifiers = load_classifiers(experiment, model.modalities, folder, FLAGS.seed)
 
     began = time.monotonic()
-    sizes = ("test_rows", "probe_rows", "likelihood_rows", "num_samples")
+    sizes = ("test_rows", "probe_rows", "likelihood_rows", "num_samples", "private_temperature")
     given = [f"--{name}={FLAGS[name].value}" for name in sizes if not FLAGS[name].using_default_value]
     if FLAGS.classifiers:  # the measures depend on them; do not publish local paths
         given.append("--classifiers=" + ("..." if os.path.isabs(FLAGS.classifiers) else FLAGS.classifiers))

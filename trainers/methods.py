@@ -7,7 +7,7 @@ import dataclasses
 
 from keras.optimizers.schedules import PolynomialDecay as Decay
 
-from tf_mopoe import GaussianEncoder, LaplaceEncoder, methods, objectives
+from tf_mopoe import GaussianEncoder, LaplaceEncoder, methods, objectives, priors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,9 +17,10 @@ class Combined(methods.Method):
     joint_posterior: object  # a name or a layer
     objective: objectives.Objective
     encoder: type = GaussianEncoder
+    prior: priors.Prior | None = None
 
     def parts(self, encoders):
-        return {"joint_posterior": self.joint_posterior, "objective": self.objective}
+        return {"joint_posterior": self.joint_posterior, "objective": self.objective, "prior": self.prior}
 
 
 def dreg(beta):
@@ -29,6 +30,7 @@ def dreg(beta):
 METHODS = {
     "mopoe": methods.MoPoE,
     "mopoe_plus": methods.MoPoEPlus,
+    "mopoe_mixture": lambda beta: Combined("mopoe", objectives.ELBO(beta), prior=priors.Mixture(40)),
     "mopoe_dreg": lambda beta: Combined("mopoe", dreg(beta)),
     "mopoe_contrastive": lambda beta: Combined("mopoe", objectives.Contrastive(objectives.ELBO(beta))),
     "mopoe_infonce": lambda beta: Combined("mopoe", objectives.InfoNCE(objectives.ELBO(beta), weight=10.0)),

@@ -10,6 +10,7 @@ same command on each, a folder --out that all of them read; the chief alone writ
 """
 
 import contextlib
+import dataclasses
 import math
 import pathlib
 import sys
@@ -27,6 +28,7 @@ from trainers.run_folder import RunFolder, device, write_json
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("dataset", "digits", sorted(EXPERIMENTS), "What to learn.")
 flags.DEFINE_enum("method", "mopoe", sorted(METHODS), "Joint posterior and objective: trainers/methods.py.")
+flags.DEFINE_list("method_settings", [], "Fields of the method other than its defaults: num_components=10,weight=80.")
 flags.DEFINE_integer("latent_dim", None, "Number of latent variables. Default: the data set's own.", lower_bound=1)
 flags.DEFINE_integer(
     "private_dim",
@@ -167,13 +169,31 @@ def new_model(experiment, settings):
     model = experiment.model(
         settings["latent_dim"],
         settings["private_dim"],
-        method=METHODS[settings["method"]](beta(experiment, settings)),
+        method=method(experiment, settings),
         private_beta=settings["private_beta"],
         seed=settings["seed"],
     )
     model.compile(optimizer=keras.optimizers.Adam(settings["learning_rate"]))
     model.optimizer.build(model.trainable_variables)  # its slots cannot be made inside a replica's step
     return model
+
+
+def method(experiment, settings):
+    """Return the `Method` of a run's flags."""
+    preset = METHODS[settings["method"]](beta(experiment, settings))
+    numbers = {f.name: getattr(preset, f.name) for f in dataclasses.fields(preset) if f.name != "beta"}
+    numbers = {name: value for name, value in numbers.items() if type(value) in (int, float)}
+    changes = {}
+    for setting in settings["method_settings"]:
+        name, _, text = setting.partition("=")
+        try:
+            changes[name] = type(numbers[name])(text)
+        except (KeyError, ValueError):
+            known = ", ".join(f"{name}={value}" for name, value in numbers.items()) or "none"
+            raise app.UsageError(
+                f"--method_settings must be name=number, of --method={settings['method']}: {known}. Received: {setting}"
+            ) from None
+    return dataclasses.replace(preset, **changes)
 
 
 def beta(experiment, settings):
