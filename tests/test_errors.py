@@ -153,7 +153,10 @@ def test_parts_that_do_not_fit_each_other():
         ({"joint_posterior": "poe"}, "`joint_posterior` must be one of 'mopoe', 'mvae', 'mmvae'.*'poe'"),
         ({"joint_posterior": mopoe.MixtureOfProducts([("image", "taste")])}, "'taste'.*unknown"),
         ({"objective": "elbo"}, "`objective` must be callable.*Received: 'elbo'"),
-        ({"reconstruction_weights": "size"}, "`reconstruction_weights` must be None, \"dimension\" or a dict.*'size'"),
+        (
+            {"reconstruction_weights": "size"},
+            '`reconstruction_weights` must be None, "dimension", "impartial" or a dict.*size',
+        ),
         ({"reconstruction_weights": {"image": 1.0}}, "`reconstruction_weights` must be.*Received: {'image': 1.0}"),
         (
             {"reconstruction_weights": {"image": -1.0, "word": 1.0, "sensor": 1.0}},

@@ -38,6 +38,7 @@ STAGES = [
         "freezing",
         "gaussian",
         "hyperparameters",
+        "impartial",
         "likelihoods",
         "sampling",
         "streams",

@@ -32,16 +32,16 @@ def check_parts(encoders, decoders):
 
 
 def reconstruction_weights(given, decoders):
-    """Return {name: float or scalar variable} from None, "dimension" or a dict."""
-    if given is None:
+    """Return {name: float or scalar variable} from None, "dimension", "impartial" or a dict."""
+    if given is None or given == "impartial":
         return dict.fromkeys(decoders, 1.0)
     if given == "dimension":
         sizes = {name: decoder.likelihood.dimension(decoder.event_shape) for name, decoder in decoders.items()}
         return {name: max(sizes.values()) / size for name, size in sizes.items()}
     if not isinstance(given, dict) or set(given) != set(decoders):
         raise ValueError(
-            f'`reconstruction_weights` must be None, "dimension" or a dict with a number for each of {list(decoders)}. '
-            f"Received: {given!r}"
+            '`reconstruction_weights` must be None, "dimension", "impartial" or a dict with a number for each of '
+            f"{list(decoders)}. Received: {given!r}"
         )
     return {n: check_hyperparameter(f"reconstruction_weights[{n!r}]", weight) for n, weight in given.items()}
 

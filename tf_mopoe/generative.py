@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
+from tf_mopoe import impartial
 from tf_mopoe.batch import EMPTY, Batch
 from tf_mopoe.decoders import Decoder, stop_gradient_to
 from tf_mopoe.families import tfd
@@ -37,6 +38,7 @@ class Generative:
         term_weights: {name: Hyperparameter}, of the reconstruction terms in a loss. They are read where a loss is computed:
             a graph that only decodes has none of their variables.
         private_beta: `Hyperparameter`, the weight of the KL of w in a loss; None: that of the KL of z.
+        impartial: whether, in training, the modalities' gradients at a z that they decode together are made of equal size.
         batch: `Batch`, whose x is given.
         training: whether the decoders are in training mode.
     """
@@ -47,6 +49,7 @@ class Generative:
     auxiliary: dict[str, Prior]
     term_weights: dict[str, Hyperparameter]
     private_beta: Hyperparameter | None = None
+    impartial: bool = False
     batch: Batch = EMPTY
     training: bool = False
 
@@ -204,10 +207,11 @@ class Generative:
             names: of the modalities to decode. Default: all of the batch.
             frozen: whether gradients stop before the decoders' weights, and their state stays as it is.
         """
-        return {
-            name: self.log_prob_of(name, z, (w or {}).get(name), frozen)
-            for name in (self.batch.names if names is None else names)
-        }
+        names = self.batch.names if names is None else names
+        each = [z] * len(names)
+        if self.impartial and self.training:
+            each = impartial.branches(z, [self.batch.available[name] for name in names])
+        return {name: self.log_prob_of(name, own, (w or {}).get(name), frozen) for name, own in zip(names, each)}
 
     def log_prob_of(self, name: str, z: tf.Tensor, w: tf.Tensor | None, frozen: bool) -> tf.Tensor:
         decoder, batch = self.decoders[name], self.batch

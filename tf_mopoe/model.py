@@ -53,7 +53,9 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
             (Hwang et al. 2021: the product without prior), a `MixtureOfProducts` layer, or a `JointEncoder`.
         objective: what is minimised, one of `tf_mopoe.objectives`; default `ELBO()`.
         reconstruction_weights: weight of each modality's reconstruction term. "dimension": the largest modality's number
-            of variables over this one's (Sutter et al. 2021, appendix); None (default): all 1; or {name: float}.
+            of variables over this one's (Sutter et al. 2021, appendix); None (default): all 1; {name: float}; or
+            "impartial": all 1, and in training the modalities' gradients at a z that they decode together are scaled to the
+            size of the largest, so that none outweighs another in what the encoders learn (after Javaloy et al. 2022).
         private_beta: weight of the KL of private latent variables (`GaussianEncoder(private_dim=P)`) in the loss. Default:
             that of the objective for the KL of z. This, `reconstruction_weights` and the float attributes of `objective` may
             be assigned during the training, as in `model.objective.beta = 2.0` in a callback; or be scalar variables.
@@ -135,7 +137,8 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
     def generative(self) -> Generative:
         """The generative side p, before it is given a batch: `Generative`."""
         priors = self.prior, self.private_priors, self.auxiliary_priors
-        return Generative(self.decoders, *priors, self._term_weights, self._private_beta)
+        impartial = self.reconstruction_weights == "impartial"
+        return Generative(self.decoders, *priors, self._term_weights, self._private_beta, impartial)
 
     # ---- from inputs to distributions
 

@@ -70,12 +70,17 @@ class BoundModel(keras.Model):
 
     @property
     def reconstruction_weights(self) -> str | Mapping[str, Number] | None:
-        """None, "dimension", or the weights as {name: float}, which cannot be written to: assign another dict."""
+        """None, "dimension", "impartial", or the weights as {name: float}: no dict to write to, but assign another one."""
         return self._weights_rule if self._weights_rule != "dict" else types.MappingProxyType(self.term_weights)
 
     @reconstruction_weights.setter
     def reconstruction_weights(self, value: str | Mapping[str, Number] | None) -> None:
         weights = arguments.reconstruction_weights(value, self.decoders)
+        if "impartial" in (value, self._weights_rule) and value != self._weights_rule:
+            raise ValueError(
+                '`reconstruction_weights` cannot become "impartial" or another rule than that after the model is made. '
+                f"Received: {value!r}, of a model with {self.reconstruction_weights!r}"
+            )
         for name, weight in weights.items():
             key = f"reconstruction_weights[{name!r}]"
             check_assigned(key, weight, [key])
