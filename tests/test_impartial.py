@@ -107,4 +107,4 @@ def test_a_modality_of_few_numbers_is_learned_beside_one_of_many(jit_compile):
         z = model.encode({"code": code}).mean()
         return float(np.mean(np.argmax(model.decode(z, "code"), axis=-1) == labels))
 
-    assert accuracy("impartial") > accuracy(None)
+    assert accuracy("impartial") > 0.95 and accuracy(None) < 0.5

@@ -188,8 +188,11 @@ class SmallPolyMNIST(PolyMNIST):
     encoder_sizes, decoder_sizes = {"filters": 16, "hidden_units": 128}, {"filters": 16}
 
 
-def assemble(networks, latent_dim, private_dim, method, private_temperature=1.0, **kwargs):
+def assemble(networks, latent_dim, private_dim, method, private_temperature=1.0, learned_scales=False, **kwargs):
     """Assemble a `MultimodalVAE` of {name: (encoder network, decoder network, likelihood)} and a `methods.Method`."""
+    if learned_scales:
+        learned = {name: Laplace("learned") for name, parts in networks.items() if isinstance(parts[2], Laplace)}
+        networks = {name: (*parts[:2], learned.get(name, parts[2])) for name, parts in networks.items()}
     if private_dim:
         kwargs["private_temperature"] = private_temperature
     return mopoe.MultimodalVAE(

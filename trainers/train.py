@@ -41,6 +41,13 @@ flags.DEFINE_float("private_beta", None, "Weight of their KL. Default: beta.", l
 flags.DEFINE_float("beta", None, "Weight of the KL. Default: the data set's own.", lower_bound=0.0)
 flags.DEFINE_integer("warm_up_epochs", None, "Epochs with --warm_up_beta. Default: the data set's own.", lower_bound=0)
 flags.DEFINE_float("warm_up_beta", None, "Beta in the first epochs. Default: the data set's own.", lower_bound=0.0)
+flags.DEFINE_enum(
+    "reconstruction_weights",
+    "own",
+    ["own", "ones", "dimension", "impartial"],
+    "Balance of the modalities: that of the data set, or another of MultimodalVAE's; ones: all 1.",
+)
+flags.DEFINE_bool("learned_scales", False, "Whether each Laplace likelihood learns its scale. Default: it is 0.75.")
 flags.DEFINE_float("learning_rate", None, "Of Adam. Default: the data set's own.", lower_bound=0.0)
 flags.DEFINE_integer("epochs", None, "Passes over the training rows. Default: the data set's own.", lower_bound=1)
 flags.DEFINE_integer(
@@ -166,12 +173,16 @@ def last_epoch(out):
 
 
 def new_model(experiment, settings):
+    weights = settings["reconstruction_weights"]
+    balance = {} if weights == "own" else {"reconstruction_weights": None if weights == "ones" else weights}
     model = experiment.model(
         settings["latent_dim"],
         settings["private_dim"],
         method=method(experiment, settings),
         private_beta=settings["private_beta"],
+        learned_scales=settings["learned_scales"],
         seed=settings["seed"],
+        **balance,
     )
     model.compile(optimizer=keras.optimizers.Adam(settings["learning_rate"]))
     model.optimizer.build(model.trainable_variables)  # its slots cannot be made inside a replica's step
