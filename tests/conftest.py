@@ -34,9 +34,10 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(config, items):
     for item in items:
-        if not TIERS & set(item.keywords):
+        marks = {mark.name for mark in item.iter_markers()}  # not the keywords, which name the folders too
+        if not TIERS & marks:
             item.add_marker("unit")
-        if "slow" in item.keywords and not config.getoption("--slow"):
+        if "slow" in marks and not config.getoption("--slow"):
             item.add_marker(pytest.mark.skip(reason="takes minutes; run with --slow"))
 
 

@@ -71,6 +71,12 @@ def test_measures_of_something_else():
             evaluation.mean_by_number_given(wrong)
 
 
+def test_a_seed_that_is_a_tensor_of_another_kind():
+    for wrong in (tf.constant([1.0, 1.0]), tf.constant([1, 2, 3]), tf.constant(1.5)):
+        with pytest.raises(ValueError, match="`seed` must be an integer, a stream or None. Received: seed="):
+            small.model().generate(2, seed=wrong)
+
+
 def test_loaders_of_something_else():
     for use, argument in (
         (datasets.free_spoken_digits, "path"),

@@ -97,6 +97,11 @@ def is_seed(v):
     return isinstance(v, (int, np.integer)) and not isinstance(v, bool) and v >= 0
 
 
+def is_draw_seed(v):
+    """None, an integer, or the seed of TensorFlow's stateless operations."""
+    return v is None or is_integer()(v) or (tf.is_tensor(v) and v.dtype.is_integer and v.shape == (2,))
+
+
 def optional(valid):
     return lambda v: v is None or valid(v)
 
@@ -146,12 +151,12 @@ def devices(**kwargs):
 # What is called, the argument that gets anything, whether a value is documented. "!": a documented value is not tried.
 ARGUMENTS = {
     "translate to": (lambda v: model().translate(ROWS, to=v, seed=0), one_of(None, *NAMES)),
-    "translate seed": (lambda v: model().translate(ROWS, seed=v), optional(is_integer())),
-    "joint_posterior seed": (lambda v: model().joint_posterior(ROWS, seed=v), optional(is_integer())),
+    "translate seed": (lambda v: model().translate(ROWS, seed=v), is_draw_seed),
+    "joint_posterior seed": (lambda v: model().joint_posterior(ROWS, seed=v), is_draw_seed),
     "generate num_samples": (lambda v: model().generate(v), is_integer(1)),
-    "generate seed": (lambda v: model().generate(2, seed=v), optional(is_integer())),
+    "generate seed": (lambda v: model().generate(2, seed=v), is_draw_seed),
     "log_likelihood num_samples": (lambda v: model().log_likelihood(ROWS, num_samples=v), is_integer(1)),
-    "log_likelihood seed": (lambda v: model().log_likelihood(ROWS, num_samples=2, seed=v), optional(is_integer())),
+    "log_likelihood seed": (lambda v: model().log_likelihood(ROWS, num_samples=2, seed=v), is_draw_seed),
     "log_likelihood given": (lambda v: model().log_likelihood(ROWS, num_samples=2, given=v), optional(is_given)),
     "load_digits split!": (lambda v: datasets.load_digits(v), one_of("train", "test")),
     "load_digits seed!": (lambda v: datasets.load_digits("test", seed=v), is_seed),
