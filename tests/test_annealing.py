@@ -171,6 +171,17 @@ def test_what_cannot_be_assigned_is_refused():
         model.reconstruction_weights["word"] = 2.0
     with pytest.raises(ValueError, match="float scalar"):
         objectives.ELBO(beta=tf.Variable([1.0, 2.0]))
+    with pytest.raises(ValueError, match="`objective` must be made again by its class"):
+        model.objective = lambda q, p, stream: None
+    with pytest.raises(ValueError, match="MVTCAE needs"):
+        model.objective = objectives.MVTCAE()
+    for name in ("seed", "private_source"):
+        with pytest.raises(
+            ValueError, match=f"`{name}` cannot be assigned after the model is made. Received: {name}=9"
+        ):
+            setattr(model, name, 9)
+    with pytest.raises(ValueError, match="`private_temperature` must be a number, 0 or more. Received: .*-3"):
+        model.private_temperature = -3
     assert isinstance(model.reconstruction_weights, types.MappingProxyType)
     model.objective.beta = tf.constant(0.5)
     assert model.objective.beta == 0.5

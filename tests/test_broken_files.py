@@ -1,5 +1,6 @@
 """A run's file that is torn, foreign or has a flipped bit is an error that names it, and never another model."""
 
+import gzip
 import json
 import zipfile
 
@@ -8,6 +9,8 @@ import numpy as np
 import pytest
 import small
 
+from tf_mopoe import datasets
+from tf_mopoe.datasets.mnist import mnist
 from trainers import checkpoints, reading
 
 
@@ -50,7 +53,7 @@ def test_a_whole_file_is_read_and_a_broken_one_is_named(name, run, tmp_path):
         broken["half"] = whole[:-12]
     for content in broken.values():
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=f"{name} cannot be read: it is torn, or not of this program.*Received: "):
+        with pytest.raises(ValueError, match=f"{name} cannot be read: it is torn, or of another kind.*Received: "):
             KINDS[name](path)
 
 
@@ -85,3 +88,31 @@ def test_a_checkpoint_without_its_metrics_is_an_error(run, tmp_path):
         ValueError, match="step_00000003.keras cannot be read.*Delete it to resume from the checkpoint before"
     ):
         checkpoints.load(tmp_path, 3)
+
+
+def test_data_that_is_broken_is_named(tmp_path):
+    """Archives and idx files, torn, empty and foreign; NumPy's advice to trust a file is not passed on."""
+    np.savez(tmp_path / "mnist.npz", x_test=np.zeros((3, 28, 28), np.uint8), y_test=np.zeros(3, np.uint8))
+    whole = (tmp_path / "mnist.npz").read_bytes()
+    np.savez(tmp_path / "pickled.npz", x_test=np.array([{}], dtype=object))
+    pickled = (tmp_path / "pickled.npz").read_bytes()
+    idx = gzip.compress((2049).to_bytes(4, "big") + (3).to_bytes(4, "big") + bytes(3))
+    contents = {"mnist.npz": [whole[: len(whole) // 2], b"", pickled, b"foreign"]}
+    contents |= {"t10k-labels-idx1-ubyte.gz": [idx[:-6], b"", gzip.compress(b"foreign"), gzip.compress(bytes(2))]}
+    pictures = (2051).to_bytes(4, "big") + b"".join(n.to_bytes(4, "big") for n in (3, 28, 28)) + bytes(3 * 784)
+    for name, broken in contents.items():
+        folder = tmp_path / name.split(".")[0]
+        folder.mkdir()
+        (folder / "t10k-images-idx3-ubyte").write_bytes(pictures)
+        for content in broken:
+            (folder / name).write_bytes(content)
+            told = f"{name} cannot be read: it is torn, or of another kind.*Received: "
+            with pytest.raises(ValueError, match=told) as error:
+                mnist(folder, "test")
+            assert "unsafely" not in str(error.value)
+    speech = tmp_path / "speech.npz"
+    np.savez(speech, images=np.zeros((3, 32, 64), np.uint8))
+    with pytest.raises(
+        ValueError, match=r"speech.npz cannot be read.*arrays \['images'\], without \['index', 'labels'\]"
+    ):
+        datasets.free_spoken_digits(speech)

@@ -7,6 +7,7 @@ import small
 import tensorflow as tf
 
 import tf_mopoe as mopoe
+from tf_mopoe import priors
 from tf_mopoe.objectives import ELBO, IWAE, Contrastive
 from tf_mopoe.objectives.terms import Objective
 
@@ -218,6 +219,46 @@ def test_weights_go_to_the_modality_of_their_name(tmp_path):
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert loaded.modalities == ("sound", "depth") and list(loaded(x)) == ["sound", "depth"]
     np.testing.assert_array_equal(loaded.translate(x, "depth", seed=3), model.translate(x, "depth", seed=3))
+
+
+IN_ORDER = {
+    "auxiliary priors": {"private_dim": 2},
+    "private priors": {"private_dim": 2, "private_prior": priors.LearnedScale()},
+    "weighted product": {"joint_posterior": mopoe.MixtureOfProducts("full", pooling=mopoe.pooling.WeightedProduct())},
+    "learned weights": {"joint_posterior": mopoe.MixtureOfProducts("unimodal", learned_weights=True)},
+    "learned weights of all subsets": {"joint_posterior": mopoe.MixtureOfProducts("powerset", learned_weights=True)},
+    "pseudo-inputs": {"prior": priors.PseudoInputs(4)},
+    "set encoder": {"joint_posterior": mopoe.SetEncoder("sum", 8)},
+}
+
+
+@pytest.mark.parametrize("part", IN_ORDER)
+def test_weights_of_every_part_go_by_the_modalities_names(part):
+    """Two models that name their modalities in another order are one with the same weights: densities and posteriors."""
+
+    def make(names, private_dim=0, **kwargs):
+        kwargs = {n: type(v).from_config(v.get_config()) if n != "private_dim" else v for n, v in kwargs.items()}
+        mlp = mopoe.networks.mlp_encoder, mopoe.networks.mlp_decoder
+        encoders = {name: mopoe.GaussianEncoder(mlp[0](4, (5,)), 3, private_dim) for name in names}
+        decoders = {name: mopoe.Decoder(mlp[1](4, 3 + private_dim, (5,)), mopoe.likelihoods.Normal()) for name in names}
+        return mopoe.MultimodalVAE(encoders, decoders, seed=0, **kwargs)
+
+    names = ("sound", "depth", "air")
+    model, other = make(names, **IN_ORDER[part]), make(names[::-1], **IN_ORDER[part])
+    rng = np.random.default_rng(0)
+    values = [rng.normal(0.0, 0.3, weight.shape) for weight in model.get_weights()]
+    for each in (model, other):
+        each.set_weights(values)
+    inputs = {name: rng.normal(size=(6, 4)).astype(np.float32) for name in names} | {"has_depth": np.arange(6) % 2 == 0}
+    one, two = (each.encode(inputs) for each in (model, other))
+    np.testing.assert_allclose(one.subset().loc, two.subset().loc, rtol=1e-4, atol=1e-5)
+    z = rng.normal(size=(6, 3)).astype(np.float32)
+    np.testing.assert_allclose(one.joint.log_prob(z), two.joint.log_prob(z), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(model.prior.log_prob(z), other.prior.log_prob(z), rtol=1e-4, atol=1e-4)
+    for mine, its in ((model.private_priors, other.private_priors), (model.auxiliary_priors, other.auxiliary_priors)):
+        for name in mine:
+            w = rng.normal(size=(6, 2)).astype(np.float32)
+            np.testing.assert_allclose(mine[name].log_prob(w), its[name].log_prob(w), rtol=1e-4, atol=1e-4)
 
 
 def test_weights_of_other_modalities_are_an_error(tmp_path):

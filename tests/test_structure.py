@@ -26,6 +26,7 @@ STAGES = [
         "names",
         "network_losses",
         "networks",
+        "reading",
         "rounding",
         "sharing",
         "tables",

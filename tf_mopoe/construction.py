@@ -106,10 +106,10 @@ def private_priors(given, sizes, latent_dim):
                 f"`private_prior` must be a prior, or one for each of the modalities with private latent variables, "
                 f"{list(sizes)}. Received: {list(given)}"
             )
-        result = {name: checked(given[name], "private_prior") for name in sizes}
+        result = {name: checked(given[name], "private_prior") for name in sorted(sizes)}  # weights go by their order
     else:
         prior = checked(priors.Standard() if given is None else given, "private_prior")
-        result = {name: type(prior).from_config(prior.get_config() | {"name": None}) for name in sizes}
+        result = {name: type(prior).from_config(prior.get_config() | {"name": None}) for name in sorted(sizes)}
     for name, prior in result.items():
         prior.build_for(sizes[name], PRIVATE_FAMILY, latent_dim)
     return result
@@ -123,7 +123,7 @@ def auxiliary_priors(source, sizes):
         )
     if source == "own":
         return {}
-    result = {name: priors.LearnedScale(AUXILIARY_SCALE) for name in sizes}
+    result = {name: priors.LearnedScale(AUXILIARY_SCALE) for name in sorted(sizes)}  # weights go by their order
     for name, prior in result.items():
         prior.build_for(sizes[name], PRIVATE_FAMILY)
     return result

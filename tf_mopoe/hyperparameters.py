@@ -108,3 +108,24 @@ class Live:
     def __getstate__(self):
         """A copy has the numbers, not the variables; the model that gets it makes it live again."""
         return dict(vars(self))
+
+
+class Fixed:
+    """An attribute that is set once, by the constructor: a later assignment, which would do nothing, is an error."""
+
+    def __set_name__(self, owner, name):
+        self.name, self.place = name, f"_{name}"
+
+    def __get__(self, model, owner=None):
+        if model is None:
+            return self
+        if self.place not in vars(model):  # Keras looks before it sets
+            raise AttributeError(self.name)
+        return vars(model)[self.place]
+
+    def __set__(self, model, value):
+        if self.place in vars(model):
+            raise ValueError(
+                f"`{self.name}` cannot be assigned after the model is made. Received: {self.name}={value!r}"
+            )
+        vars(model)[self.place] = value

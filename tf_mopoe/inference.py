@@ -24,6 +24,15 @@ class Inference:
     A dict's arrays may be of NumPy (any number type, masked), pandas, SciPy or TensorFlow (dense or sparse).
     """
 
+    @property
+    def private_temperature(self) -> float | dict[str, float]:
+        """Of the spread of the private latent variables that are drawn; may be assigned. See `MultimodalVAE`."""
+        return self._private_temperature
+
+    @private_temperature.setter
+    def private_temperature(self, value: float | Mapping[str, float]) -> None:
+        self._private_temperature = arguments.checked_temperature(value, self.private_dims)
+
     @tf.autograph.experimental.do_not_convert
     def by_batches(
         self, inputs: Inputs, stream: Stream | RowStream, function: Callable[..., Any], axis: int = 0

@@ -16,6 +16,7 @@ from tf_mopoe.decoders import Decoder
 from tf_mopoe.encoders import GaussianEncoder
 from tf_mopoe.families import tfd
 from tf_mopoe.generative import Generative
+from tf_mopoe.hyperparameters import Fixed
 from tf_mopoe.inference import Inference
 from tf_mopoe.inputs import Spec, check_inputs, check_not_empty, check_values, dense, is_symbolic, read_arrays
 from tf_mopoe.methods.method import Method
@@ -76,6 +77,8 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
         ValueError: if encoders and decoders do not fit each other, or an argument is not one of the above.
     """
 
+    seed, private_source = Fixed(), Fixed()
+
     def __init__(
         self,
         encoders: Mapping[str, GaussianEncoder],
@@ -106,7 +109,6 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
         self.latent_dim, self.family = first.latent_dim, first.family
         self.private_dims = {name: encoder.private_dim for name, encoder in encoders.items() if encoder.private_dim}
         self.objective = ELBO() if objective is None else objective
-        config_checks.check_objective(self.objective)
         base_seed = as_stream(seed).seed.numpy()
         self.seed = int(base_seed[0]) if seed is None else int(seed)
         self.mixture = mixture_of_products.from_name("mopoe" if joint_posterior is None else joint_posterior)
@@ -120,7 +122,7 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
         self.private_priors = construction.private_priors(private_prior, self.private_dims, self.latent_dim)
         self.private_source = "auxiliary" if private_source is None else private_source
         self.auxiliary_priors = construction.auxiliary_priors(self.private_source, self.private_dims)
-        self.private_temperature = arguments.checked_temperature(private_temperature, self.private_dims)
+        self.private_temperature = private_temperature
         self.set_private_beta(private_beta)
         self.set_reconstruction_weights(reconstruction_weights)
         self.make_training_state(base_seed)

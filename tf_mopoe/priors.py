@@ -13,6 +13,7 @@ import tensorflow as tf
 from tf_mopoe import sampling
 from tf_mopoe.checks import check_count, check_number
 from tf_mopoe.families import Normal, scale_of
+from tf_mopoe.freezing import hand_down
 from tf_mopoe.streams import RowStream, Stream
 
 
@@ -254,8 +255,9 @@ class PseudoInputs(ComponentsPrior):
         near = keras.initializers.RandomNormal(stddev=self.spread)
         self.inputs = {
             name: self.add_weight(name=f"pseudo_{number}", shape=(self.num_components, *shape), initializer=near)
-            for number, (name, shape) in enumerate(event_shapes.items())
+            for number, (name, shape) in enumerate(sorted(event_shapes.items()))  # weights go by their order
         }
+        self.names = tuple(event_shapes)
         self.encode = encode
 
     def assign(self, inputs: Mapping[str, Any]) -> None:
@@ -265,7 +267,7 @@ class PseudoInputs(ComponentsPrior):
             variable.assign(read[name])
 
     def components(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        loc, scale = self.encode({name: tf.convert_to_tensor(variable) for name, variable in self.inputs.items()})
+        loc, scale = self.encode({name: tf.convert_to_tensor(self.inputs[name]) for name in self.names})
         return tf.fill([self.num_components], -math.log(self.num_components)), loc, scale
 
     def get_config(self) -> dict[str, Any]:
@@ -287,7 +289,7 @@ class GivenShared(Located):
     def __init__(self, hidden_units: int = 128, **kwargs):
         super().__init__(**kwargs)
         self.hidden_units = check_count("hidden_units", hidden_units)
-        self.hidden = keras.layers.Dense(hidden_units, activation="silu", dtype="float32")
+        self.hidden = keras.layers.Dense(self.hidden_units, activation="silu", dtype="float32")
         self.head = None
 
     def build(self, input_shape: Any = None) -> None:
@@ -296,6 +298,7 @@ class GivenShared(Located):
         self.hidden.build((None, self.shared_dim))
         self.head.build((None, self.hidden_units))
         self.built = True
+        hand_down(self)
 
     def parameters(self, given: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         flat = tf.reshape(given, [-1, self.shared_dim])

@@ -11,6 +11,7 @@ import tensorflow as tf
 from tf_mopoe import config_checks, freezing, sharing
 from tf_mopoe.hyperparameters import as_number
 from tf_mopoe.inputs import FLAG
+from tf_mopoe.names import plain_names
 
 NAMES = "modalities"  # beside the model's weights in a file: whose they are, in order
 STEP = "step"  # and how many training steps were taken
@@ -102,6 +103,7 @@ class Saved:
     @property
     def _default_save_signature(self):
         """What `tf.saved_model.save(model, path)` writes as "serving_default": what `predict` gives, of rows and flags."""
-        specs = {n: tf.TensorSpec([None, *spec.shape], spec.dtype, n) for n, spec in self.specs.items()}
-        flags = {FLAG + name: tf.TensorSpec([None], tf.bool, FLAG + name) for name in specs}
+        inner = plain_names(self.modalities)
+        specs = {n: tf.TensorSpec([None, *spec.shape], spec.dtype, inner[n]) for n, spec in self.specs.items()}
+        flags = {FLAG + name: tf.TensorSpec([None], tf.bool, FLAG + inner[name]) for name in specs}
         return tf.function(lambda rows: self(rows), input_signature=[specs | flags], autograph=False)

@@ -10,11 +10,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_mopoe import arguments
+from tf_mopoe import arguments, config_checks
 from tf_mopoe.checks import check_count
 from tf_mopoe.datasets.rows import Rows
 from tf_mopoe.hyperparameters import Hyperparameter, as_number, check_assigned, check_hyperparameter
-from tf_mopoe.not_finite import EndAtNotFinite, FirstNotFinite
+from tf_mopoe.not_finite import EndAtNotFinite, FirstNotFinite, check_weights
 from tf_mopoe.objectives import Objective
 from tf_mopoe.objectives.terms import LossTerms
 from tf_mopoe.streams import RowStream, Stream
@@ -45,6 +45,9 @@ class BoundModel(keras.Model):
     def objective(self, objective: Objective | Callable[..., LossTerms]) -> None:
         if not callable(objective) or isinstance(objective, type):
             raise ValueError(f"`objective` must be callable, such as objectives.ELBO(). Received: {objective!r}")
+        config_checks.check_objective(objective)
+        if self.built and isinstance(objective, Objective):
+            objective.check(self.mixture)
         self._objective = objective
         if isinstance(objective, Objective):
             with self.distribute_strategy.scope():
@@ -293,6 +296,7 @@ class BoundModel(keras.Model):
                 make the result depend less on the draw, which the batch size changes too.
         """
         given = arguments.arguments_of_call(super().evaluate, x, y, batch_size, *args, **kwargs)
+        check_weights(self)
         rows = self.checked_rows(x)
         if isinstance(rows, Rows):
             given["x"], given["batch_size"] = rows.dataset(batch_size or BATCH_SIZE), None
@@ -314,6 +318,7 @@ class BoundModel(keras.Model):
     def test_on_batch(self, x: Mapping[str, Any] | None = None, *args, **kwargs) -> Any:
         """Evaluate on one batch, as `keras.Model.test_on_batch`; raises as `evaluate`."""
         given = arguments.arguments_of_call(super().test_on_batch, x, *args, **kwargs)
+        check_weights(self)
         return super().test_on_batch(**given | {"x": self.checked_batch(x)})
 
 

@@ -6,29 +6,7 @@ import json
 import keras
 
 from tf_mopoe import MultimodalVAE
-
-
-def read(path, load, advice=""):
-    """`load(path)`.
-
-    Args:
-        path: `pathlib.Path`.
-        load: function of it.
-        advice: sentence for the error.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it cannot be loaded.
-    """
-    try:
-        return load(path)
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # zip, JSON, HDF5 and Keras each have different errors
-        raise ValueError(
-            f"{path} cannot be read: it is torn, or not of this program. {advice}{' ' * bool(advice)}"
-            f"Received: {type(error).__name__}: {error}"
-        ) from error
+from tf_mopoe.reading import read
 
 
 def read_json(path):

@@ -11,6 +11,7 @@ import numpy as np
 from tf_mopoe.checks import check_choice, check_integer, check_path
 from tf_mopoe.datasets import logmel, text
 from tf_mopoe.datasets.pairing import pair_by_label
+from tf_mopoe.reading import read_npz
 
 NAMES = text.DIGITS
 ALPHABET = " abcdefghijklmnopqrstuvwxyz"
@@ -80,8 +81,8 @@ def free_spoken_digits(path: os.PathLike | str, split: str = "train") -> tuple[n
     check_choice("split", split, ("train", "test"))
     path = pathlib.Path(check_path("path", path))
     if path.is_file():
-        with np.load(path) as data:
-            images, labels, index = data["images"], data["labels"], data["index"]
+        names = ("images", "labels", "index")
+        images, labels, index = map(read_npz(path, names).get, names)
     else:
         files = sorted(path.glob("*.wav"))
         names = [re.fullmatch(r"(\d)_\w+_(\d+)", file.stem) for file in files]
@@ -130,5 +131,4 @@ def read_wav(file):
 
 @functools.cache
 def arrays():
-    with np.load(DATA) as data:
-        return dict(data)
+    return read_npz(DATA)

@@ -7,6 +7,7 @@ import pathlib
 import numpy as np
 
 from tf_mopoe.checks import check_choice, check_path
+from tf_mopoe.reading import read, read_npz
 
 IDX_NAMES = {"train": "train", "test": "t10k"}  # official file names by split
 PICTURES, LABELS = 2051, 2049  # magic numbers of the idx format: uint8 with three axes, with one
@@ -31,7 +32,7 @@ def mnist(path: os.PathLike | str, split: str = "train") -> tuple[np.ndarray, np
     path = pathlib.Path(check_path("path", path))
     archive = path / "mnist.npz" if path.is_dir() else path
     if archive.is_file():
-        images, labels = read_npz(archive, split)
+        images, labels = read_archive(archive, split)
     else:
         images = read_idx(find_idx(path, f"{IDX_NAMES[split]}-images-idx3-ubyte"), PICTURES)
         labels = read_idx(find_idx(path, f"{IDX_NAMES[split]}-labels-idx1-ubyte"), LABELS)
@@ -43,15 +44,15 @@ def mnist(path: os.PathLike | str, split: str = "train") -> tuple[np.ndarray, np
     return images, labels.astype(np.int64)
 
 
-def read_npz(file, split):
-    with np.load(file) as data:
-        for images, labels in ((f"x_{split}", f"y_{split}"), (f"{split}_images", f"{split}_labels")):
-            if images in data and labels in data:
-                return data[images], data[labels]
-        raise ValueError(
-            f"`path` must hold arrays x_{split} and y_{split}, or {split}_images and {split}_labels. "
-            f"Received: path={str(file)!r} with {sorted(data)}"
-        )
+def read_archive(file, split):
+    data = read_npz(file)
+    for images, labels in ((f"x_{split}", f"y_{split}"), (f"{split}_images", f"{split}_labels")):
+        if images in data and labels in data:
+            return data[images], data[labels]
+    raise ValueError(
+        f"`path` must hold arrays x_{split} and y_{split}, or {split}_images and {split}_labels. "
+        f"Received: path={str(file)!r} with {sorted(data)}"
+    )
 
 
 def find_idx(folder, name):
@@ -65,13 +66,17 @@ def find_idx(folder, name):
 
 def read_idx(file, magic):
     """Read the array of an idx file: magic number and sizes as big-endian int32, then the bytes."""
-    content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
-    received = int.from_bytes(content[:4], "big")
-    if received != magic:
-        raise ValueError(f"An idx file of this kind must begin with {magic}. Received: {str(file)!r}, {received}")
-    axes = magic % 256
-    shape = np.frombuffer(content, ">i4", axes, offset=4)
-    values = np.frombuffer(content, np.uint8, offset=4 + 4 * axes)
-    if len(values) != np.prod(shape, dtype=np.int64):
-        raise ValueError(f"An idx file must be as long as it says. Received: {str(file)!r}, {len(values)} for {shape}")
-    return values.reshape(shape)
+
+    def load(file):
+        content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+        received = int.from_bytes(content[:4], "big")
+        if received != magic:
+            raise ValueError(f"an idx file of this kind begins with {magic}, not {received}")
+        axes = magic % 256
+        shape = np.frombuffer(content, ">i4", axes, offset=4)
+        values = np.frombuffer(content, np.uint8, offset=4 + 4 * axes)
+        if len(values) != np.prod(shape, dtype=np.int64):
+            raise ValueError(f"{len(values)} bytes for the shape {shape}")
+        return values.reshape(shape)
+
+    return read(file, load)

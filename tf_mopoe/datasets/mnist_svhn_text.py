@@ -12,6 +12,7 @@ from tf_mopoe.datasets.download import find_or_fetch
 from tf_mopoe.datasets.mnist import mnist
 from tf_mopoe.datasets.pairing import pair_by_label
 from tf_mopoe.datasets.rows import Rows
+from tf_mopoe.reading import read, read_npz
 
 LENGTH = 8  # characters of a text
 GREY = "svhn_grey_digits.npz"
@@ -103,14 +104,14 @@ def read_mnist(folder, split, download):
 def svhn(folder: pathlib.Path, split: str, download: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """Load the cropped digits of SVHN: uint8 [N, 32, 32, 3] (1 channel from `GREY`), int64 [N]."""
     if (folder / GREY).exists() and not (folder / SVHN[split][0]).exists():
-        with np.load(folder / GREY) as data:
-            rows = (data["source_image"] <= LAST_TRAIN_SOURCE) == (split == "train")
-            return data["images"][rows][..., None], data["labels"][rows].astype(np.int64)
+        data = read_npz(folder / GREY, ("source_image", "images", "labels"))
+        rows = (data["source_image"] <= LAST_TRAIN_SOURCE) == (split == "train")
+        return data["images"][rows][..., None], data["labels"][rows].astype(np.int64)
     try:
         from scipy.io import loadmat
     except ImportError as error:
         raise ImportError("Reading SVHN needs SciPy (pip install tf_mopoe[datasets]).") from error
-    data = loadmat(find_or_fetch(folder, *SVHN[split], download))
+    data = read(find_or_fetch(folder, *SVHN[split], download), loadmat)
     # SVHN's class 10 is the digit 0; its pictures are [H, W, C, N].
     return np.ascontiguousarray(np.transpose(data["X"], (3, 0, 1, 2))), data["y"].ravel().astype(np.int64) % 10
 

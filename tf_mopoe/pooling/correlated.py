@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tf_mopoe.checks import check_number
 from tf_mopoe.pooling.pooling import Pooling
 
 
@@ -25,12 +26,13 @@ class Correlated(Pooling):
 
     def __init__(self, correlation: float = 0.5, learned: bool = False, **kwargs):
         super().__init__(**kwargs)
-        if isinstance(correlation, bool) or not 0.0 <= correlation < 1.0 or (learned and not correlation):
+        correlation = check_number("correlation", correlation)
+        if correlation >= 1.0 or (learned and not correlation):
             raise ValueError(
                 "`correlation` must be a number from 0 to below 1, and above 0 if it is learned. "
                 f"Received: correlation={correlation!r}, learned={learned!r}"
             )
-        self.correlation, self.learned = float(correlation), bool(learned)
+        self.correlation, self.learned = correlation, bool(learned)
 
     def build(self, input_shape: Any = None) -> None:
         if self.learned:

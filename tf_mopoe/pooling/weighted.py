@@ -26,7 +26,8 @@ class WeightedProduct(Pooling):
     def pool(
         self, loc: tf.Tensor, scale: tf.Tensor, members: tf.Tensor, names: Sequence[str]
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        numbers = [self.modalities.index(name) for name in names]
+        order = sorted(self.modalities)  # of the weights, whatever the model's
+        numbers = [order.index(name) for name in names]
         weights = tf.gather(tf.nn.softmax(tf.convert_to_tensor(self.logits), axis=0), numbers)  # [M, D]
         members = tf.cast(members, tf.float32)
         precision = weights / tf.square(scale)  # [B, M, D]
@@ -39,4 +40,4 @@ class WeightedProduct(Pooling):
 
     def fusion(self) -> dict[str, Any]:
         weights = tf.nn.softmax(tf.convert_to_tensor(self.logits), axis=0).numpy()
-        return {"pooling": "weighted", "weights": dict(zip(self.modalities, weights.tolist()))}
+        return {"pooling": "weighted", "weights": dict(zip(sorted(self.modalities), weights.tolist()))}

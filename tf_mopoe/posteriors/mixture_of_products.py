@@ -142,12 +142,14 @@ class MixtureOfProducts(JointPosterior):
         """Return the weights [B, S], equal over the subsets that a row can form, or the learned ones."""
         if not self.learned_weights:
             return weights
-        everything = self.available_subsets(self.modalities)
-        if not set(subsets) <= set(everything):  # all that is given, which is not in the list
+        # The logits' order is that of the names, whatever the model's: files go by it.
+        everything = [frozenset(subset) for subset in subset_names(self.subsets, sorted(self.modalities))]
+        wanted = [frozenset(subset) for subset in subsets]
+        if not set(wanted) <= set(everything):  # all that is given, which is not in the list
             return weights
         logits = tf.convert_to_tensor(self.logits)
-        if subsets != everything:
-            logits = tf.stack([logits[everything.index(subset)] for subset in subsets])
+        if wanted != everything:
+            logits = tf.gather(logits, [everything.index(subset) for subset in wanted])
         return tf.nn.softmax(tf.where(weights > 0.0, logits, ABSENT))
 
     def pool(self, experts: Experts, q: Posterior | None = None) -> Mixture:

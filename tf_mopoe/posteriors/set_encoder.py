@@ -59,12 +59,12 @@ class SetEncoder(JointPosterior):
         self.num_blocks, self.num_heads = check_count("num_blocks", num_blocks), check_count("num_heads", num_heads)
         relu = {"activation": "relu", "dtype": "float32"}
         if aggregation == "sum":
-            self.inner = [keras.layers.Dense(units, **relu) for _ in range(2)]
+            self.inner = [keras.layers.Dense(self.units, **relu) for _ in range(2)]
             self.blocks = []
         else:
-            self.inner = [keras.layers.Dense(units, dtype="float32")]
-            self.blocks = [AttentionBlock(units, num_heads) for _ in range(num_blocks)]
-        self.outer = keras.layers.Dense(units, **relu)
+            self.inner = [keras.layers.Dense(self.units, dtype="float32")]
+            self.blocks = [AttentionBlock(self.units, self.num_heads) for _ in range(self.num_blocks)]
+        self.outer = keras.layers.Dense(self.units, **relu)
         self.head = None
         self.bind(modalities)
         hand_down(self)
@@ -89,6 +89,7 @@ class SetEncoder(JointPosterior):
             size = self.units
         self.head.build((None, self.units))
         self.built = True
+        hand_down(self)
 
     def get_build_config(self) -> None:
         return None  # the model builds it
