@@ -5,6 +5,7 @@ import pytest
 import small
 import tensorflow as tf
 
+import tf_mopoe as mopoe
 from tf_mopoe import objectives
 
 SEED = tf.constant([1, 2])
@@ -22,6 +23,14 @@ CASES = {
     "jnf": lambda: (objectives.JNF(), small.joint_encoder()),
     "mmvm": lambda: (objectives.MMVM(), "mmvae"),
     "info_nce": lambda: (objectives.InfoNCE(objectives.ELBO()), "mopoe"),
+    "dmvae": lambda: (objectives.DMVAE(), "mvae"),
+    "masked": lambda: (objectives.Masked(), mopoe.SetEncoder("sum", 8)),
+    "code": lambda: (
+        objectives.CoDE(),
+        mopoe.MixtureOfProducts(pooling=mopoe.pooling.Correlated(), learned_weights=True),
+    ),
+    "hellinger": lambda: (objectives.ELBO(), mopoe.MixtureOfProducts(pooling=mopoe.pooling.Hellinger())),
+    "weighted": lambda: (objectives.ELBO(), mopoe.MixtureOfProducts(pooling=mopoe.pooling.WeightedProduct())),
     "contrastive": lambda: (objectives.Contrastive(objectives.ELBO()), "mopoe"),
 }
 
@@ -37,7 +46,7 @@ def checked():
 def test_no_objective_makes_an_infinity(case, checked):
     objective, joint_posterior = CASES[case]()
     model = small.model(joint_posterior=joint_posterior, objective=objective)
-    inputs = small.with_missing(small.rows(6), fill=0.0)
+    inputs = small.with_missing(small.rows(6))  # NaN in what is missing
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(model.loss_terms(inputs, SEED, training=True).loss)
     variables = [variable.value for variable in model.trainable_variables]

@@ -155,7 +155,11 @@ def test_losses_of_networks_count_once_per_call():
     for objective, joint, calls in (
         (mopoe.objectives.ELBO(), "mopoe", {"a": 1, "b": 1}),
         (mopoe.objectives.MVAE(), "mvae", {"a": 2, "b": 2}),
+        (mopoe.objectives.TELBO(), "joint", {"a": 2, "b": 2}),  # once with the decoders held still
     ):
+        if joint == "joint":
+            mlps = {name: mopoe.networks.mlp_encoder(7, (4,)) for name in ("a", "b")}
+            joint = mopoe.JointEncoder(mopoe.networks.joint_encoder(mlps, (4,)), 3)
         parts = {name: networks() for name in ("a", "b")}
         model = mopoe.MultimodalVAE(
             {n: mopoe.GaussianEncoder(encoder, 3) for n, (encoder, _) in parts.items()},

@@ -102,6 +102,7 @@ def test_steps_that_loss_scaling_skips_are_no_errors():
     inputs = small.rows(64, NAMES)
     history = model.fit(inputs, batch_size=4, epochs=2, verbose=0).history
     assert 0 < int(model.optimizer.iterations) < 32 and float(model.optimizer.dynamic_scale) < 2.0**30  # some skipped
+    assert int(model.step) == 32  # schedules and draws go on
     assert np.isfinite(history["loss"]).all() and all_finite(model)
     with pytest.raises(ValueError, match="`sensor` in a row that is present"):
         model.fit(tf.data.Dataset.from_tensor_slices(with_nan()).batch(8), verbose=0)

@@ -134,8 +134,11 @@ def read(inputs, specs, static=False):
             continue
         value = inputs[name]
         value = tf.sparse.to_dense(value) if isinstance(value, tf.SparseTensor) else value
-        value = tf.ensure_shape(tf.cast(value, spec.dtype), (None, *spec.shape))
         flag = tf.cast(inputs[FLAG + name], tf.bool) if FLAG + name in inputs else None
+        value = tf.cast(value, spec.dtype)
+        if flag is not None and len(flag.shape) == 1:  # what is missing may be NaN: no further
+            value = tf.where(tf.reshape(flag, [-1] + [1] * len(spec.shape)), value, zero(value))
+        value = tf.ensure_shape(value, (None, *spec.shape))
         if spec.cells:
             if flag is not None and len(flag.shape) > 1:
                 value, flag = tf.where(flag, value, math.nan), None

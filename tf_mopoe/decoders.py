@@ -124,5 +124,7 @@ def stop_gradient_to(layer, frozen=True):
         yield
         return
     values = [(variable, tf.stop_gradient(variable.value)) for variable in layer.trainable_variables]
-    with keras.StatelessScope(state_mapping=values, collect_losses=True):
+    with keras.StatelessScope(state_mapping=values, collect_losses=True) as scope:
         yield
+    for loss in scope.losses:  # which the scope has kept from the layer
+        layer.add_loss(loss)

@@ -16,6 +16,7 @@ from tf_mopoe.streams import RowStream, Stream, as_stream
 from tf_mopoe.typing import Inputs
 
 NUMBERS, MOST_ROWS = 2**22, 2**14  # of x of one modality, and rows, at a time
+DENSITIES = 2**25  # of importance samples under components, or numbers of latent variables, at a time
 
 
 class Inference:
@@ -35,13 +36,18 @@ class Inference:
 
     @tf.autograph.experimental.do_not_convert
     def by_batches(
-        self, inputs: Inputs, stream: Stream | RowStream, function: Callable[..., Any], axis: int = 0
+        self,
+        inputs: Inputs,
+        stream: Stream | RowStream,
+        function: Callable[..., Any],
+        axis: int = 0,
+        most_rows: int = MOST_ROWS,
     ) -> Any:
         """Concatenate the results of `function(checked batch, stream)` for all batches along an axis of rows."""
         if isinstance(inputs, dict) and any(map(is_symbolic, inputs.values())):
             return function(self.check_rows(inputs), stream)
         parts = []
-        for number, batch in enumerate(batches(inputs, self.specs, self.rows_at_a_time())):
+        for number, batch in enumerate(batches(inputs, self.specs, min(self.rows_at_a_time(), most_rows))):
             parts.append(function(self.check_rows(batch), stream.child(f"batch {number}") if number else stream))
         if not parts:
             raise ValueError("`inputs` must have one row or more. Received: none")
@@ -208,4 +214,8 @@ class Inference:
             posterior = q.joint if given is None else q.largest()
             return marginal_log_likelihood(q, p, posterior, num_samples, stream)
 
-        return self.by_batches(inputs, as_stream(seed), of_batch)
+        names = self.modalities
+        drawn = self.mixture.draws(names)
+        components = self.mixture.num_components if drawn else len(self.mixture.available_subsets(names))
+        per_row = num_samples * max(components, self.latent_dim)
+        return self.by_batches(inputs, as_stream(seed), of_batch, most_rows=max(DENSITIES // per_row, 1))

@@ -52,7 +52,7 @@ def saved_model(
 
     What a row does not have may hold anything, NaN included. In `fuse` an expert is absent, whatever its flag says, in the
     rows whose loc is not finite or whose scale is not positive and finite: other clients' rows may be in the batch.
-    A row that has nothing has the prior as its posterior, and log-likelihood 0.
+    A row that has nothing has N(0, I) as its posterior, and log-likelihood 0.
 
     Args:
         model: `MultimodalVAE`.

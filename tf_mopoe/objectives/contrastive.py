@@ -46,7 +46,7 @@ class Contrastive(Objective):
 
     @property
     def extra_metrics(self) -> tuple[str, ...]:
-        return self.objective.extra_metrics
+        return (*self.objective.extra_metrics, "contrast")
 
     def check(self, joint_posterior: JointPosterior) -> None:
         self.objective.check(joint_posterior)
@@ -72,4 +72,5 @@ class Contrastive(Objective):
             cross_entropy = tf.reduce_logsumexp(tf.stack(logits), axis=0) - logits[0]
             contrasts += tf.where(related, cross_entropy, 0.0)
             counts += tf.cast(related, tf.float32)
-        return terms._replace(loss=terms.loss + self.weight * contrasts / tf.maximum(counts, 1.0))
+        contrast = contrasts / tf.maximum(counts, 1.0)
+        return terms._replace(loss=terms.loss + self.weight * contrast, extra=terms.extra | {"contrast": contrast})

@@ -49,7 +49,12 @@ class MMVM(Objective):
         self.alpha = check_beta(alpha, "alpha")
 
     def check(self, joint_posterior: JointPosterior) -> None:
-        check_posterior(self, getattr(joint_posterior, "subsets", None) == "unimodal", '"mmvae"', joint_posterior)
+        suits = getattr(joint_posterior, "subsets", None) == "unimodal"
+        suits = suits and joint_posterior.prior_expert not in (
+            "all",
+            "conjunctive",
+        )  # whose components are no bare experts
+        check_posterior(self, suits, '"mmvae"', joint_posterior)
 
     def __call__(self, q: Posterior, p: Generative, stream: Stream | RowStream) -> LossTerms:
         reconstruction, samples, private_kl = unimodal_terms(q, p, stream)
