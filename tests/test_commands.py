@@ -64,6 +64,22 @@ def test_a_flag_without_effect_is_a_usage_error(run, tmp_path, words, text):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    "words, text",
+    [
+        (["tables", "--data=hospital", "--rate=0.2"], "--rate has no effect with --data=hospital"),
+        (["tables", "--likelihoods=normal"], "--likelihoods has no effect with --data=cells"),
+        (["tables", "--seeds=x"], "--seeds must be integers, 0 or more. Received: x"),
+        (["integers", "--work=tokens", "--epochs=3"], "--epochs has no effect with --work=tokens"),
+        (["profile", "--workload=mst", "--modalities=3"], "--modalities has no effect with --workload=mst"),
+        (["publish", "--run=x", "--name=y", "--weights=false", "--classifiers=z"], "--classifiers has no effect with"),
+    ],
+)
+def test_flags_without_effect_of_other_commands(run, words, text):
+    code, output = run(f"trainers.{words[0]}", *words[1:])
+    assert code == 1 and text in output
+
+
 def test_flags_without_effect_of_export_and_evaluate(run, tmp_path):
     (tmp_path / "model.keras").touch()
     (tmp_path / "flags.json").write_text('{"dataset": "polymnist", "speech": null}')

@@ -18,7 +18,7 @@ import time
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import app, flags
+from absl import flags
 
 from tf_mopoe import evaluation
 from trainers import commands, experiments, loop, peers
@@ -40,14 +40,13 @@ WEIGHTS = {"image": 2048 / 784, "speech": 1.0, "word": 2.0}  # those of the expe
 
 def main(_):
     peers.check(FLAGS.peer)
-    if not FLAGS.seeds or not all(seed.isdigit() for seed in FLAGS.seeds):
-        raise app.UsageError(f"--seeds must be integers, 0 or more. Received: {','.join(FLAGS.seeds)}")
+    seeds = commands.integers("seeds")
     experiment = experiments.Digits()
     names = list(experiment.plotters)
     classifiers = load_classifiers(experiment, names, pathlib.Path(FLAGS.classifiers))
     print(f"Commit {commit()}, {device()}.\n\n{line('', 'epochs', '1 given', '2 given', 'prior', 'seconds')}")
     print("|---" * 6 + "|")
-    for seed in map(int, FLAGS.seeds):
+    for seed in seeds:
         for epochs in filter(None, (FLAGS.epochs, FLAGS.own_epochs)):
             measures = ours(experiment, classifiers, seed, epochs)
             print(line(f"{FLAGS.method}, seed {seed}", epochs, *measures), flush=True)

@@ -32,6 +32,14 @@ def run(main):
     app.run(checked)
 
 
+def integers(name):
+    """Return the integers, 0 or more, of a flag that lists them; a usage error for anything else."""
+    values = FLAGS[name].value
+    if not values or not all(value.isdigit() for value in values):
+        raise app.UsageError(f"--{name} must be integers, 0 or more. Received: {','.join(values) or 'none'}")
+    return [int(value) for value in values]
+
+
 def refuse(names, why):
     """Raise a usage error if one of these flags has another value than its default.
 

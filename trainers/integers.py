@@ -57,7 +57,7 @@ def bits():
     print("| likelihood | seed | bits per dimension, test | training, s |\n|---|---|---|---|")
     for name, compress in COMPRESSORS.items():
         print(f"| {name} | | {8 * len(compress(test.tobytes())) / test.size:.3f} | |")
-    for seed in map(int, FLAGS.seeds):
+    for seed in commands.integers("seeds"):
         for name, make in PIXELS.items():
             model = picture_model(make(), seed)
             model.compile(keras.optimizers.Adam(1e-3))
@@ -104,6 +104,8 @@ def tokens():
 def main(_):
     if FLAGS.work == "bits" and not FLAGS.data_dir:
         raise app.UsageError("--work=bits needs --data_dir, where MNIST is")
+    if FLAGS.work == "tokens":
+        commands.refuse(["data_dir", "seeds", "epochs"], "with --work=tokens")
     {"bits": bits, "tokens": tokens}[FLAGS.work]()
 
 

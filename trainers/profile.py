@@ -27,6 +27,8 @@ flags.DEFINE_integer("top", 15, "How many kinds to print.", lower_bound=1)
 
 
 def main(_):
+    if workloads.MODALITIES[FLAGS.workload]:
+        commands.refuse(["modalities"], f"with --workload={FLAGS.workload}")
     make = workloads.floor if FLAGS.floor else workloads.model
     model = make(FLAGS.workload, workloads.MODALITIES[FLAGS.workload] or FLAGS.modalities)
     step = tf.function(model.train_step, autograph=False)

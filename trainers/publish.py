@@ -39,6 +39,8 @@ PLAIN = {
 
 
 def main(_):
+    if not FLAGS.weights:
+        commands.refuse(["classifiers"], "with --weights=false")
     run, out = pathlib.Path(FLAGS.run), pathlib.Path(FLAGS.out) / FLAGS.name
     if not (run / "evaluation" / "metrics.json").exists():
         raise app.UsageError(f"--run needs an evaluated run (python -m trainers.evaluate). Received: {run}")

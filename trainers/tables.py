@@ -225,17 +225,19 @@ def print_row(*cells):
 
 
 def main(_):
+    commands.refuse(["rate" if FLAGS.data == "hospital" else "likelihoods"], f"with --data={FLAGS.data}")
+    seeds, refine_steps = commands.integers("seeds"), commands.integers("refine_steps")
     print_row("imputed by", "rmse", "90 % intervals cover", "adjusted Rand", "training, s", "imputing, s")
     print_row(*["---"] * 6)
     defaults = DEFAULTS[FLAGS.data]
     settings = {name: default if FLAGS[name].value is None else FLAGS[name].value for name, default in defaults.items()}
-    for seed in map(int, FLAGS.seeds):
+    for seed in seeds:
         data = Cells(FLAGS.rate, seed) if FLAGS.data == "cells" else Hospital(FLAGS.likelihoods, seed)
         start = time.time()
         model = trained(data, seed, **settings)
         seconds = time.time() - start
         rand = "" if data.clusters is None else f"{agreement(data, model):.3f}"
-        for steps in map(int, FLAGS.refine_steps):
+        for steps in refine_steps:
             start = time.time()
             made = model.impute(data.inputs, seed=0, refine_steps=steps)
             imputing = time.time() - start
