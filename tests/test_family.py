@@ -187,7 +187,8 @@ def test_code_with_equal_weights_is_the_elbo_of_all_components():
 def test_learned_weights_are_those_of_the_subsets_that_a_row_can_form():
     layer = mopoe.MixtureOfProducts(learned_weights=True)
     model = small.model(joint_posterior=layer)
-    layer.logits.assign(np.log([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]))  # image, word, sensor, and their pairs
+    # By name: image, sensor, word, and their pairs. The model has them as image, word, sensor.
+    layer.logits.assign(np.log([1.0, 3.0, 2.0, 5.0, 4.0, 6.0, 7.0]))
     inputs = small.rows(3)
     np.testing.assert_allclose(model.encode(inputs).joint.weights[0], np.arange(1.0, 8.0) / 28.0, rtol=1e-5)
     inputs |= {"has_word": np.array([True, False, False]), "has_image": np.array([True, True, False])}
