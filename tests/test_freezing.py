@@ -10,6 +10,7 @@ import tensorflow as tf
 from running import no_flags
 
 import tf_mopoe as mopoe
+from tf_mopoe.families import Normal
 from trainers import checkpoints
 
 with no_flags():  # another main, which other tests import, has flags of the same names
@@ -210,3 +211,13 @@ def test_a_file_of_an_earlier_version_says_nothing_of_heads(tmp_path):
     config = model().get_config()
     del config["frozen"]
     assert tf.reduce_all(flags(mopoe.MultimodalVAE.from_config(config))[0])
+
+
+def test_made_frozen_what_is_built_later():
+    """Layers that are made in `build`, when the latent size is known, are frozen with the rest."""
+    layer = mopoe.SetEncoder("sum", 8, trainable=False)
+    model = small.model(joint_posterior=layer)
+    assert layer.weights and not layer.trainable_variables and model.trainable_variables
+    prior = mopoe.priors.GivenShared(trainable=False)
+    prior.build_for(2, Normal, 3)
+    assert prior.weights and not prior.trainable_variables
