@@ -175,6 +175,10 @@ def test_what_cannot_be_assigned_is_refused():
         model.objective = lambda q, p, stream: None
     with pytest.raises(ValueError, match="MVTCAE needs"):
         model.objective = objectives.MVTCAE()
+    with pytest.raises(
+        ValueError, match="`scale` of a likelihood cannot be assigned after the model is made.*scale=0.1"
+    ):
+        model.decoders["sensor"].likelihood.scale = 0.1
     for name in ("seed", "private_source"):
         with pytest.raises(
             ValueError, match=f"`{name}` cannot be assigned after the model is made. Received: {name}=9"

@@ -1,5 +1,6 @@
 """The base class of likelihoods p(x | z): a layer from a decoder's output to a tfd distribution over one modality."""
 
+import inspect
 from collections.abc import Sequence
 
 import keras
@@ -26,6 +27,14 @@ class Likelihood(keras.layers.Layer):
 
     def __init__(self, **kwargs):
         super().__init__(dtype="float32", **{k: v for k, v in kwargs.items() if k != "dtype"})
+
+    def __setattr__(self, name, value):
+        known = vars(self)
+        if known.get("built") and name in known and name in inspect.signature(type(self).__init__).parameters:
+            raise ValueError(  # a step that was traced before would keep the old one, and a file have the new one
+                f"`{name}` of a likelihood cannot be assigned after the model is made. Received: {name}={value!r}"
+            )
+        super().__setattr__(name, value)
 
     # ---- shapes
 
