@@ -9,6 +9,7 @@ import small
 import tables
 import tensorflow as tf
 
+import tf_mopoe as mopoe
 from tf_mopoe import objectives
 
 NAMES = ("word", "sensor")
@@ -186,6 +187,12 @@ def test_what_cannot_be_assigned_is_refused():
             setattr(model, name, 9)
     with pytest.raises(ValueError, match="`private_temperature` must be a number, 0 or more. Received: .*-3"):
         model.private_temperature = -3
+    for objective, subsets in (
+        (objectives.MMVM(), "unimodal"),
+        (objectives.JMVAE(), "full"),
+    ):  # experts are likelihoods there
+        with pytest.raises(ValueError, match="needs `joint_posterior=.*'conjunctive'"):
+            still(joint_posterior=mopoe.MixtureOfProducts(subsets, "conjunctive"), objective=objective)
     assert isinstance(model.reconstruction_weights, types.MappingProxyType)
     model.objective.beta = tf.constant(0.5)
     assert model.objective.beta == 0.5

@@ -122,6 +122,8 @@ def test_a_model_that_is_not_finite_neither_predicts_nor_goes_out(tmp_path):
     kernel.assign(np.full(kernel.shape, np.nan))
     for use in (
         lambda: model.predict(small.rows(4, NAMES), verbose=0),
+        lambda: model.evaluate(small.rows(4, NAMES), verbose=0),
+        lambda: model.test_on_batch(small.rows(4, NAMES)),
         lambda: export.saved_model(model, tmp_path / "saved"),
         lambda: export.tflite_encoders(model, tmp_path / "edge"),
         lambda: checkpoints.save(model, tmp_path, 3),
