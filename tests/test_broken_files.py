@@ -106,8 +106,8 @@ def test_data_that_is_broken_is_named(tmp_path):
         (folder / "t10k-images-idx3-ubyte").write_bytes(pictures)
         for content in broken:
             (folder / name).write_bytes(content)
-            told = f"{name} cannot be read: it is torn, or of another kind.*Received: "
-            with pytest.raises(ValueError, match=told) as error:
+            message = f"{name} cannot be read: it is torn, or of another kind.*Received: "
+            with pytest.raises(ValueError, match=message) as error:
                 mnist(folder, "test")
             assert "unsafely" not in str(error.value)
     speech = tmp_path / "speech.npz"

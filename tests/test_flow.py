@@ -29,7 +29,7 @@ def test_a_batch_passes_as_many_files_and_functions_as_the_document_says():
         model.train_step(inputs)
     finally:
         sys.setprofile(None)
-    told = re.search(r"of two modalities runs code of (\d+) files and (\d+) functions", DOCUMENT.read_text())
-    files, functions = map(int, told.groups())
+    message = re.search(r"of two modalities runs code of (\d+) files and (\d+) functions", DOCUMENT.read_text())
+    files, functions = map(int, message.groups())
     assert len({file for file, _ in passed}) == files
     assert abs(len(passed) - functions) <= 5, sorted(passed)  # Keras' versions call some others

@@ -75,10 +75,10 @@ def test_it_is_kept_in_files_and_cannot_be_assigned(tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert loaded.reconstruction_weights == "impartial" and loaded.generative.impartial
-    told = "`reconstruction_weights` cannot become"
-    with pytest.raises(ValueError, match=told):
+    message = "`reconstruction_weights` cannot become"
+    with pytest.raises(ValueError, match=message):
         loaded.reconstruction_weights = None
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         small.model().reconstruction_weights = "impartial"
 
 

@@ -104,7 +104,9 @@ def as_stream(seed: int | tf.Tensor | Stream | RowStream | None = None, argument
     """Return the stream of an integer seed, or of a new one if None (in a graph: a new one at each of its calls)."""
     if isinstance(seed, (Stream, RowStream)):
         return seed
-    if tf.is_tensor(seed) and seed.dtype.is_integer and seed.shape.as_list() == [2]:  # as of stateless operations
+    if (
+        tf.is_tensor(seed) and seed.dtype.is_integer and seed.shape.rank == 1 and seed.shape[0] == 2
+    ):  # as of stateless operations
         return Stream(seed)
     if seed is None and not tf.executing_eagerly():
         return Stream(tf.random.uniform([2], maxval=2**31 - 1, dtype=tf.int32))

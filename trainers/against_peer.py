@@ -35,8 +35,6 @@ flags.DEFINE_list("seeds", ["0"], "Of the rows, the weights and the draws.")
 flags.DEFINE_integer("test_rows", 1000, "Test rows to measure on.", lower_bound=1)
 flags.DEFINE_string("classifiers", "saved_models/digits/classifiers", "Folder of the trained classifiers.")
 
-WEIGHTS = {"image": 2048 / 784, "speech": 1.0, "word": 2.0}  # those of the experiment
-
 
 def main(_):
     peers.check(FLAGS.peer)
@@ -89,8 +87,8 @@ def ours(experiment, classifiers, seed, epochs):
 
 
 def theirs(experiment, classifiers, seed):
-    """Train the peer's, in a process of its own; return the same measures."""
-    settings = dict(experiment.defaults) | {"epochs": FLAGS.epochs, "seed": seed, "weights": WEIGHTS}
+    """Train the peer's in another process; return the same measures."""
+    settings = dict(experiment.defaults) | {"epochs": FLAGS.epochs, "seed": seed, "weights": experiment.weights}
     settings["private_dim"] = experiments.private_dim(experiment, FLAGS.method)
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)

@@ -56,6 +56,7 @@ class Digits:
     plotters = {"image": plots.picture, "speech": plots.log_mel, "word": plots.word(digits.read_words)}
     label_functions = {"word": digits.nearest_digit}
     other_label_functions = {"word": functools.partial(digits.nearest_digit, expected=True)}  # see there
+    weights = {"image": 2048 / 784, "speech": 1.0, "word": 2.0}  # of the reconstruction terms
     private_dim = 4
     # Pictures and speech show their class best at the centre; a word needs an offset, which a draw decides.
     private_temperature = {"image": 0.0, "speech": 0.0, "word": 1.0}
@@ -77,8 +78,7 @@ class Digits:
             "speech": (digit_networks.speech_encoder(), digit_networks.speech_decoder(size), Laplace(0.75)),
             "word": (digit_networks.word_encoder(), digit_networks.word_decoder(size), Categorical()),
         }
-        weights = {"image": 2048 / 784, "speech": 1.0, "word": 2.0}
-        settings = {"reconstruction_weights": weights, "private_temperature": self.private_temperature}
+        settings = {"reconstruction_weights": self.weights, "private_temperature": self.private_temperature}
         return assemble(networks, latent_dim, private_dim, **settings | kwargs)
 
     def train_classifiers(self, seed=0):

@@ -46,9 +46,8 @@ class JMVAE(Objective):
 
     def check(self, joint_posterior: JointPosterior) -> None:
         suits = joint_posterior.is_one_gaussian and not joint_posterior.experts_are_features
-        suits = (
-            suits and getattr(joint_posterior, "prior_expert", None) != "conjunctive"
-        )  # whose experts are likelihoods
+        # Experts that are likelihoods are no posteriors.
+        suits = suits and getattr(joint_posterior, "prior_expert", None) != "conjunctive"
         check_posterior(self, suits, "JointEncoder(network, latent_dim)", joint_posterior)
 
     def __call__(self, q: Posterior, p: Generative, stream: Stream | RowStream) -> LossTerms:

@@ -49,11 +49,8 @@ class MMVM(Objective):
         self.alpha = check_beta(alpha, "alpha")
 
     def check(self, joint_posterior: JointPosterior) -> None:
-        suits = getattr(joint_posterior, "subsets", None) == "unimodal"
-        suits = suits and joint_posterior.prior_expert not in (
-            "all",
-            "conjunctive",
-        )  # whose components are no bare experts
+        rules = getattr(joint_posterior, "subsets", None), getattr(joint_posterior, "prior_expert", None)
+        suits = rules in (("unimodal", "none"), ("unimodal", "full"))  # whose components are the bare experts
         check_posterior(self, suits, '"mmvae"', joint_posterior)
 
     def __call__(self, q: Posterior, p: Generative, stream: Stream | RowStream) -> LossTerms:
