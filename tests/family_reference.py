@@ -26,20 +26,26 @@ def code(batch, z, beta, entropy_weight, correlation):
     (z,) = z
     subsets = reference.powerset(batch.names)
     z = z.reshape(len(subsets), batch.count, -1)
-    logits = dict(zip(reference.powerset(batch.model.modalities), batch.model.mixture.logits.numpy().astype(float)))
+    logits = subset_logits(batch.model)
 
     def loss(row):
         formed = [number for number, subset in enumerate(subsets) if set(subset) <= set(batch.present(row))]
-        total = sum(np.exp(logits[subsets[number]]) for number in formed)
+        total = sum(np.exp(logits[frozenset(subsets[number])]) for number in formed)
         entropy, result = 0.0, 0.0
         for number in formed:
-            weight = np.exp(logits[subsets[number]]) / total
+            weight = np.exp(logits[frozenset(subsets[number])]) / total
             q = consensus([batch.expert(name, row) for name in subsets[number]], correlation)
             result += weight * (batch.reconstruction(row, z[number, row]) + beta * loops.kl_to_prior(q))
             entropy -= weight * np.log(weight)
         return result + entropy_weight * (np.log(len(formed)) - entropy)
 
     return batch.rows(loss)
+
+
+def subset_logits(model):
+    """{subset: its learned logit}, which the layer has in the order of the sorted names."""
+    subsets = reference.powerset(tuple(sorted(model.modalities)))
+    return dict(zip(map(frozenset, subsets), model.mixture.logits.numpy().astype(float), strict=True))
 
 
 def consensus(experts, correlation):

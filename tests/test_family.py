@@ -114,17 +114,6 @@ def test_a_schedule_is_its_value_at_the_step(case):
     np.testing.assert_allclose(scheduled, model.loss_terms(inputs, SEED).loss, rtol=1e-6)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("case", CASES)
-def test_each_compiles_with_xla(case):
-    objective, joint_posterior, _ = CASES[case]
-    model = small.model(NAMES, joint_posterior=joint_posterior(NAMES), objective=objective(1.0))
-    model.compile("sgd", jit_compile=True)
-    for rows in (1, 2, 3):
-        history = model.fit(small.with_missing(small.rows(rows, NAMES), rate=0.3), batch_size=8, verbose=0).history
-        assert np.isfinite(history["loss"]).all()
-
-
 # ---- what each is equal to, or refuses
 
 

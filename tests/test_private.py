@@ -67,9 +67,10 @@ def test_w_of_a_present_row_is_from_its_posterior_and_of_a_missing_one_from_the_
     assert np.abs(apart).max() < 5 / np.sqrt(count / 2)
 
 
-def iwae(model, inputs, latents, samples, private_beta):
+def iwae(model, inputs, latents, samples, private_beta, source):
     """-1/S sum{ log 1/K sum{ p(X | z, w) p(z) / q(z | X) * prod{ (p(w[m]) / q(w[m] | x[m]))^private_beta : m } : k } : s }
-    of the singletons, given what was decoded, {name: [S * K * B, D + P]}: every w is of its own posterior."""
+    of the singletons, given what was decoded, {name: [S * K * B, D + P]}. m: with the source "own"
+    all that the row has, else the modality of s itself."""
     batch = loops.Batch(model, inputs)
     latents = {name: values.reshape(-1, samples, batch.count, values.shape[1]) for name, values in latents.items()}
 
@@ -78,7 +79,7 @@ def iwae(model, inputs, latents, samples, private_beta):
         for name in batch.present(row):
             point = latents[name][s, k, row].astype(float)
             total += batch.log_likelihood(name, row, point)
-            if PRIVATE[name]:
+            if PRIVATE[name] and (source == "own" or name == batch.names[s]):
                 w, zeros = point[4:], np.zeros(PRIVATE[name])
                 loc, scale = private_heads(model, batch.x, name, row)
                 ratio = reference.normal_log_density(w, zeros, zeros + 1.0) - reference.normal_log_density(
@@ -128,9 +129,9 @@ def test_every_method_trains_with_gradients_for_all_and_none_from_what_is_missin
         for variable, gradient in zip(model.trainable_variables, gradients):
             assert np.isfinite(gradient).all()
             assert np.any(gradient.numpy() != 0.0) != (unused and variable.path in unused), variable.path
-        if method in ("iwae", "dreg") and source == "own":  # w is a part of the importance weights
+        if method in ("iwae", "dreg"):  # w is a part of the importance weights
             drawn = {name: latents for name, (latents,) in got.items()}
-            np.testing.assert_allclose(terms.loss, iwae(model, inputs, drawn, 3, beta), rtol=1e-5)
+            np.testing.assert_allclose(terms.loss, iwae(model, inputs, drawn, 3, beta, source), rtol=1e-5)
     if method not in ("iwae", "dreg"):
         available = model.encode(inputs).available
         count = np.sum(list(available.values()), axis=0)

@@ -29,6 +29,15 @@ REFUSED = {
     "JNF of features": (objectives.JNF, mopoe.SetEncoder, "JointEncoder"),
     "Masked of a mixture": (objectives.Masked, lambda: "mopoe", "SetEncoder"),
     "DMVAE of a product without prior": (objectives.DMVAE, lambda: "mvtcae", '"mvae"'),
+    "CRMVAE of all subsets": (objectives.CRMVAE, lambda: "mopoe", '"mvtcae"'),
+    "CRMVAE with the prior": (objectives.CRMVAE, lambda: "mvae", '"mvtcae"'),
+    "MMVM of all subsets": (objectives.MMVM, lambda: "mopoe", '"mmvae"'),
+    "MMVM of a network": (objectives.MMVM, small.joint_encoder, '"mmvae"'),
+    "CoDE of drawn subsets": (
+        objectives.CoDE,
+        lambda: SUBSETS(max_components=2, num_components=2),
+        r"MixtureOfProducts\(\.\.\.\) of subsets that are not drawn",
+    ),
     "JMVAE of single experts": (objectives.JMVAE, lambda: "mmvae", "JointEncoder"),
 }
 

@@ -1,64 +1,50 @@
 """Every objective compiles with XLA (Keras' default on GPUs), whatever rows are left for the last batch."""
 
+import every_objective
 import numpy as np
 import pytest
 import small
 import tables
+from private_models import private_model
 
 import tf_mopoe as mopoe
 from tf_mopoe import objectives
 
 MODALITIES = 2
+NAMES = ("word", "sensor")
 DRAWN = mopoe.MixtureOfProducts(max_components=2, num_components=2)  # two of the three subsets
-CASES = {
-    "elbo": ("mopoe", objectives.ELBO()),
-    "elbo mixture": ("mmvae", objectives.ELBO(kl="mixture")),
-    "iwae": ("mopoe", objectives.IWAE(2)),
-    "dreg": ("mmvae", objectives.IWAE(2, gradient="dreg")),
-    "dreg published": ("mmvae", objectives.IWAE(2, gradient="dreg_published")),
-    "mvae": ("mvae", objectives.MVAE(num_subsets=1)),
-    "mmjsd": ("mmjsd", objectives.MMJSD()),
-    "mvtcae": ("mvtcae", objectives.MVTCAE()),
-    "jmvae": ("joint", objectives.JMVAE()),
-    "telbo": ("joint", objectives.TELBO()),
-    "crmvae": ("mvtcae", objectives.CRMVAE()),
-    "jnf": ("joint", objectives.JNF()),
-    "mmvm": ("mmvae", objectives.MMVM()),
-    "info_nce": ("mopoe", objectives.InfoNCE(objectives.ELBO())),
-    "contrastive": ("mopoe", objectives.Contrastive(objectives.ELBO(), num_unrelated=2)),
-    "contrastive iwae": ("mmvae", objectives.Contrastive(objectives.IWAE(2, gradient="dreg"), num_unrelated=3)),
-    "drawn": (DRAWN, objectives.ELBO()),
-    "drawn contrastive": (DRAWN, objectives.Contrastive(objectives.ELBO(kl="mixture"), num_unrelated=2)),
+OTHERS = {  # {case: (objective, joint posterior)}
+    "ELBO of the mixture": (objectives.ELBO(kl="mixture"), "mmvae"),
+    "DReG": (objectives.IWAE(2, gradient="dreg"), "mmvae"),
+    "published DReG": (objectives.IWAE(2, gradient="dreg_published"), "mmvae"),
+    "Contrastive of DReG": (objectives.Contrastive(objectives.IWAE(2, gradient="dreg"), num_unrelated=3), "mmvae"),
+    "Masked with attention": (objectives.Masked(), mopoe.SetEncoder("attention", units=8, num_blocks=1, num_heads=2)),
+    "drawn subsets": (objectives.ELBO(), DRAWN),
+    "Contrastive of drawn subsets": (objectives.Contrastive(objectives.ELBO(kl="mixture"), num_unrelated=2), DRAWN),
 }
 
 
-def made(joint_posterior, objective, private_dim=0):
-    if joint_posterior == "joint":
-        network = mopoe.networks.joint_encoder(
-            {name: mopoe.networks.mlp_encoder(2, ()) for name in tables.names(MODALITIES)}, (4,)
-        )
-        joint_posterior = mopoe.JointEncoder(network, 2)
-    model = tables.model(
-        MODALITIES, latent_dim=2, private_dim=private_dim, joint_posterior=joint_posterior, objective=objective
-    )
-    model.compile("sgd", jit_compile=True)
-    return model
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [*every_objective.CASES, *OTHERS])
 def test_batches_of_one_two_and_three_rows(case):
     """Every other case with private latent variables. Each is up to a minute of compiling."""
-    model = made(*CASES[case], private_dim=list(CASES).index(case) % 2)
+    make = private_model if [*every_objective.CASES, *OTHERS].index(case) % 2 else small.model
+    if case in OTHERS:
+        objective, joint_posterior = OTHERS[case]
+        model = make(NAMES, joint_posterior=joint_posterior, objective=objective)
+    else:
+        model = every_objective.model(case, NAMES, make=make)
+    model.compile("sgd", jit_compile=True)
     for rows in (1, 2, 3):
-        inputs = small.with_missing(tables.rows(rows, MODALITIES), rate=0.3)
+        inputs = small.with_missing(small.rows(rows, NAMES), rate=0.3)
         assert np.isfinite(model.fit(inputs, batch_size=8, verbose=0).history["loss"]).all()
     assert int(model.optimizer.iterations) == 3
 
 
 @pytest.mark.parametrize("rows", [1, *(pytest.param(rows, marks=pytest.mark.slow) for rows in (17, 18, 19))])
 def test_the_contrastive_term_with_a_last_batch_of_few_rows(rows):
-    model = made(*CASES["contrastive"])
+    model = tables.model(MODALITIES, objective=objectives.Contrastive(objectives.ELBO(), num_unrelated=2))
+    model.compile("sgd", jit_compile=True)
     history = model.fit(tables.rows(rows, MODALITIES), batch_size=8, verbose=0).history
     assert np.isfinite(history["loss"]).all() and int(model.optimizer.iterations) == -(-rows // 8)
 

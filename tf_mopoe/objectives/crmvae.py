@@ -27,9 +27,9 @@ class CRMVAE(Objective):
     loss = 1 / (M + 1) * { 1/2 sum{ Rec[m](z) + Rec[m](z[m]) : m } + beta * [ KL(q || p) + sum{ KL(q || q[m]) : m } ] }.
 
     Rec[m] is the weighted E[-log p(x[m] | .)], z of q, the product of all experts without the prior
-    (`joint_posterior="mvtcae"`), z[m] of the expert q[m]; M counts what a row has. The KL of private latent variables is in
-    the bound once. Reference: Suzuki & Matsuo, "Mitigating the limitations of multimodal VAEs with coordination-based
-    approach", 2023.
+    (`joint_posterior="mvtcae"`), z[m] of the expert q[m]; M counts what a row has. The KL of private latent variables is
+    in the bound once. The metric `unimodal_reconstruction` is the weighted sum of Rec[m](z[m]). Reference: Suzuki &
+    Matsuo, "Mitigating the limitations of multimodal VAEs with coordination-based approach", 2023.
 
     Args:
         beta: weight of the divergences: a number, 0 or more, or a schedule of the step. Default 1.0.
@@ -55,8 +55,9 @@ class CRMVAE(Objective):
         to_experts = kl_to_experts(q, q.joint)
         alone, _, _ = unimodal_terms(q, p, stream.child("alone"))
         beta = schedule_value(self.beta, q.step)
-        both = 0.5 * (weighted_sum(p.weights, reconstruction) + weighted_sum(p.weights, alone))
+        alone = weighted_sum(p.weights, alone)
+        both = 0.5 * (weighted_sum(p.weights, reconstruction) + alone)
         loss = (both + beta * (kl + to_experts) + p.private_weight(beta) * private_kl) / (q.count + 1.0)
         elbo = -(sum(reconstruction.values()) + kl + private_kl)
-        extra = {"kl_to_experts": to_experts, "unimodal_reconstruction": sum(alone.values())}
+        extra = {"kl_to_experts": to_experts, "unimodal_reconstruction": alone}
         return LossTerms(loss, reconstruction, kl, private_kl, elbo, extra)
