@@ -88,7 +88,7 @@ def generative(log_likelihood, latent_dim):
     prior = priors.Standard()
     prior.build_for(latent_dim)
     p = Generative({}, prior, {}, {}, {"x": Hyperparameter(1.0)})
-    p.log_prob = lambda z, w=None, names=None, frozen=False: {"x": log_likelihood(z)}
+    p.log_prob = lambda z, w=None, frozen=False: {"x": log_likelihood(z)}
     return p
 
 

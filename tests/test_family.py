@@ -1,5 +1,7 @@
 """The rest of the family's objectives: loss against loops, what is missing, gradients, training, files."""
 
+import copy
+
 import draws
 import keras
 import numpy as np
@@ -211,6 +213,9 @@ def test_telbo_has_a_weight_for_each_modality_alone(tmp_path):
     np.testing.assert_allclose(loss({"image": 0.0, "word": 3.0, "sensor": 5.0}), loss(0.0) + sum(added), rtol=1e-5)
     assert np.all(added[0][~inputs["has_word"]] == 0.0) and np.all(added[0][inputs["has_word"]] > 0.0)
     model.objective = objectives.TELBO(unimodal_weight={"image": 1.0, "word": 10.0, "sensor": 50.0})
+    with pytest.raises(TypeError):  # a graph has the numbers; another dict needs another objective
+        model.objective.unimodal_weight["word"] = 1.0
+    assert copy.deepcopy(model.objective).get_config() == model.objective.get_config()
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert loaded.objective.unimodal_weight == {"image": 1.0, "word": 10.0, "sensor": 50.0}

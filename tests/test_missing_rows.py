@@ -75,8 +75,8 @@ def test_a_modality_that_all_rows_lack_changes_nothing_of_its_networks(jit_compi
 
 
 @pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_masked_rows_are_rows_left_out(jit_compile):
-    """Losses of rows whose sensor is flagged missing, and all statistics, whatever the flagged rows hold."""
+def test_what_flagged_rows_hold_changes_no_weight_and_no_statistic(jit_compile):
+    """After two epochs with a sensor of NaN, and of 1e30, in the rows that are flagged missing."""
     model, results = normalized(jit_compile), []
     model.optimizer.build(model.trainable_variables)
     state = [*model.variables, *model.optimizer.variables, model.step]

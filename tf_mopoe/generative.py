@@ -196,7 +196,6 @@ class Generative:
         self,
         z: tf.Tensor,
         w: Mapping[str, tf.Tensor] | None = None,
-        names: Sequence[str] | None = None,
         frozen: bool = False,
     ) -> dict[str, tf.Tensor]:
         """Compute log p(x[m] | z, w[m]) in nats: {name: [..., B]}, 0 where a row lacks the modality.
@@ -204,10 +203,9 @@ class Generative:
         Args:
             z: [..., B, D]; decoders see all leading axes as one, and no row that lacks their modality.
             w: {name: w [..., B, P]}, as of `sample_private`.
-            names: of the modalities to decode. Default: all of the batch.
             frozen: whether gradients stop before the decoders' weights, and their state stays as it is.
         """
-        names = self.batch.names if names is None else names
+        names = self.batch.names
         each = [z] * len(names)
         if self.impartial and self.training:
             each = impartial.branches(z, [self.batch.available[name] for name in names])

@@ -5,6 +5,7 @@ configuration that is saved. Here a variable stands behind each number.
 """
 
 import numbers
+import types
 
 import keras
 import tensorflow as tf
@@ -26,7 +27,9 @@ def check_hyperparameter(name, value, **limits):
 
 
 def as_number(value):
-    """Return the present value of a variable as a float; anything else unchanged."""
+    """Return the present value of a variable as a float, a view of a dict as a dict; anything else unchanged."""
+    if isinstance(value, types.MappingProxyType):
+        return {name: as_number(own) for name, own in value.items()}
     return float(value.numpy()) if is_variable(value) else value
 
 

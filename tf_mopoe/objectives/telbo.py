@@ -1,5 +1,6 @@
 """The triple ELBO: of the joint posterior, and of each modality's own."""
 
+import types
 from collections.abc import Mapping
 
 import keras
@@ -50,17 +51,27 @@ class TELBO(Objective):
 
     def __init__(self, beta: Scheduled = 1.0, unimodal_weight: Number | Mapping[str, Number] = 1.0):
         self.beta = check_beta(beta)
-        if isinstance(unimodal_weight, dict):
+        if isinstance(unimodal_weight, Mapping):
             self.unimodal_weight = {n: check_number(f"unimodal_weight[{n!r}]", x) for n, x in unimodal_weight.items()}
         else:
             self.unimodal_weight = check_hyperparameter("unimodal_weight", unimodal_weight)
+
+    @property
+    def unimodal_weight(self) -> Number | Mapping[str, Number]:
+        """The number, or a view of the numbers by name."""
+        weight = vars(self)["unimodal_weight"]
+        return types.MappingProxyType(weight) if isinstance(weight, dict) else weight
+
+    @unimodal_weight.setter
+    def unimodal_weight(self, value):
+        vars(self)["unimodal_weight"] = value
 
     def check(self, joint_posterior: JointPosterior) -> None:
         suits = joint_posterior.reads_inputs and joint_posterior.is_one_gaussian
         check_posterior(self, suits, "JointEncoder(network, latent_dim)", joint_posterior)
 
         names, weight = set(joint_posterior.modalities), self.unimodal_weight
-        if isinstance(weight, dict) and set(weight) != names:
+        if isinstance(weight, Mapping) and set(weight) != names:
             raise ValueError(
                 f"`unimodal_weight` must be a number, or one for each of {sorted(names)}. Received: {sorted(weight)}"
             )
@@ -72,7 +83,7 @@ class TELBO(Objective):
         for name in q.batch.names:
             own = self.bound(q, p.select((name,)), q.expert(name), stream.child(name), beta, frozen=True)
             weight = self.unimodal_weight
-            weight = weight[name] if isinstance(weight, dict) else weight
+            weight = weight[name] if isinstance(weight, Mapping) else weight
             more = (weight - 1.0) * p.weights[name] * own.reconstruction[name]
             loss += tf.where(q.available[name], own.loss + more, 0.0)
         return terms._replace(loss=loss, extra={"all_bounds": -loss})
