@@ -24,11 +24,12 @@ def requests(model, rows):
     seed = {"seed": np.stack([np.arange(count) + 3, np.zeros(count)], axis=1).astype(np.int32)}
     q = model.encode(rows)
     parts = {f"has_{name}": rows[f"has_{name}"] for name in model.modalities}
-    for name, expert in q.experts.items():
-        has = q.available[name].numpy()[:, None]
-        parts[f"loc_{name}"] = np.where(has, expert.loc[:, 0], np.float32(np.nan))
-        absent = np.where(np.arange(count) % 2, np.float32(np.nan), np.float32(0.0))[:, None]
-        parts[f"scale_{name}"] = np.where(has, expert.scale[:, 0], absent)
+    absent = np.where(np.arange(count) % 2, np.float32(np.nan), np.float32(0.0))[:, None]
+    for prefix, mixtures in (("", q.experts), ("private_", q.private)):
+        for name, own in mixtures.items():
+            has = q.available[name].numpy()[:, None]
+            parts[f"{prefix}loc_{name}"] = np.where(has, own.loc[:, 0], np.float32(np.nan))
+            parts[f"{prefix}scale_{name}"] = np.where(has, own.scale[:, 0], absent)
     return {
         "translate": rows | seed,
         "serving_default": rows | seed,

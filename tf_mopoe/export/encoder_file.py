@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_mopoe.families import bounded, loc_and_scale
+from tf_mopoe.families import bounded
 from tf_mopoe.names import plain_name
 
 # The largest error of a converted file on a few rows, as a share of what the encoder gives there (both as roots of mean
@@ -39,7 +39,7 @@ def converted(encoder, name, shape, quantization, rows):
     content = convert(encoder, name, shape, quantization, rows)
     x = np.random.default_rng(0).random((4, *shape), np.float32).astype(encoder.x_dtype) if rows is None else rows[:32]
     made = Interpreter(model_content=content).get_signature_runner("encode")(**{plain_name(name): x})
-    check(made, encoder(tf.constant(x), training=False), name, quantization)
+    check(made, outputs(encoder, encoder.network_input(tf.constant(x))), name, quantization)
     return content
 
 
@@ -60,9 +60,17 @@ def convert(encoder, name, shape, quantization, rows):
 
     def encode(x):
         features = encoder.features(encoder.network_input(x), training=False)
-        # The same as exp. The int8 converter would put that into 8 bits too, and round a small scale to 0.
-        scale = tf.pow(math.e, 0.5 * bounded(encoder.log_variance_head(features)))
-        return {"loc": encoder.loc_head(features), "scale": scale}
+
+        def scale(
+            log_variance,
+        ):  # the same as exp: the int8 converter would put that into 8 bits too, and a small one to 0
+            return tf.pow(math.e, 0.5 * bounded(log_variance))
+
+        made = {"loc": encoder.loc_head(features), "scale": scale(encoder.log_variance_head(features))}
+        if encoder.private_dim:
+            made["private_loc"] = encoder.private_loc_head(features)
+            made["private_scale"] = scale(encoder.private_log_variance_head(features))
+        return made
 
     archive = keras.export.ExportArchive()
     archive.track(encoder)
@@ -94,9 +102,17 @@ def convert(encoder, name, shape, quantization, rows):
             ) from error
 
 
-def check(made, expert, name, quantization):
-    """Raise unless `made`, the file's loc and scale, are the encoder's: a file may be without its weights."""
-    made, expected = np.stack([made["loc"], made["scale"]]), np.stack(loc_and_scale(expert))
+def outputs(encoder, network_input):
+    """Return what the file gives, by Keras: {"loc": [B, D], "scale": [B, D]}, and likewise of private latent variables."""
+    shared, private = encoder.posteriors(network_input, training=False)
+    return dict(zip(("loc", "scale", "private_loc", "private_scale"), (*shared, *private)))
+
+
+def check(made, expected, name, quantization):
+    """Raise unless `made`, what the file gives, is what the encoder gives: a file may be without its weights."""
+    made, expected = (
+        np.concatenate([np.asarray(values[key]) for key in sorted(expected)], 1) for values in (made, expected)
+    )
     with np.errstate(over="ignore", invalid="ignore"):
         error = float(np.sqrt(np.mean((made - expected) ** 2) / np.mean(expected**2)))
     if not error <= TOLERANCES[quantization]:

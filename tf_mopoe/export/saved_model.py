@@ -42,16 +42,16 @@ def saved_model(
     * `encode`: every modality and flag -> `loc` and `scale` [B, D] of `model.subset_posterior`.
     * `joint_posterior`: every modality and flag -> `weights` [B, S], `loc` and `scale` [B, S, D] of the components.
     * `generate`: `seed` -> the mean of every modality from the prior.
-    * `fuse`: `loc_<name>` and `scale_<name>` [B, D] of every modality's encoder, flags and `seed` -> `loc` and `scale` as
-      `encode` has them, and every modality as `translate` has it, but with private latent variables from their prior. Not
-      there with a `JointEncoder`, which reads the rows themselves.
+    * `fuse`: `loc_<name>` and `scale_<name>` [B, D] of every modality's encoder, `private_loc_<name>` and
+      `private_scale_<name>` [B, P] of those with private latent variables, flags and `seed` -> `loc` and `scale` as `encode`
+      has them, and every modality as `translate` has it. Not there with a `JointEncoder`, which reads the rows themselves.
     * `log_likelihood`: every modality and flag, and `seed` -> `log_likelihood` [B], nats, as `model.log_likelihood`.
 
     Laplace experts have no product: an export of several has no `encode`, and its `fuse` no `loc` and `scale`. Subsets that
     are drawn (`MixtureOfProducts`) are the same for every row in `joint_posterior`, of the row's seed in `log_likelihood`.
 
-    What a row does not have may hold anything, NaN included. In `fuse` an expert is absent, whatever its flag says, in the
-    rows whose loc is not finite or whose scale is not positive and finite: other clients' rows may be in the batch.
+    What a row does not have may hold anything, NaN included. In `fuse` a modality is absent, whatever its flag says, in the
+    rows where a loc is not finite or a scale is not positive and finite: other clients' rows may be in the batch.
     A row that has nothing has N(0, I) as its posterior, and log-likelihood 0.
 
     Args:

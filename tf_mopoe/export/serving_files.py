@@ -1,5 +1,6 @@
 """The files beside a model's versions: TF Serving's configuration, and how to call this model."""
 
+from tf_mopoe.export.signatures import SCALES, expert_parts
 from tf_mopoe.inputs import FLAG
 from tf_mopoe.names import plain_names
 
@@ -131,7 +132,7 @@ TABLE = {
     "encode": "`encode` | rows | `loc`, `scale` [B, {D}] of q(z given what the row has)",
     "joint_posterior": "`joint_posterior` | rows | `weights` [B, {S}], `loc`, `scale` [B, {S}, {D}] of its components",
     "generate": "`generate` | `seed` | every modality",
-    "fuse": "`fuse` | {parts} [B, {D}], flags, `seed` | {fused}every modality{private}",
+    "fuse": "`fuse` | {parts}, flags, `seed` | {fused}every modality",
     "log_likelihood": "`log_likelihood` | rows, `seed` | `log_likelihood` [B], nats, from {K} samples per row",
 }
 CALLS = {
@@ -190,15 +191,17 @@ def readme(name, model, num_samples, signatures):
         )
     columns = [f'    "{n}": np.zeros({[2, *shape]}, np.float32),' for n, shape in shapes.items()]
     columns += [f'    "{FLAG}{n}": np.array({[n == names[0]] * 2}),' for n in names]
-    parts = [(f"loc_{n}", "zeros") for n in names] + [(f"scale_{n}", "ones") for n in names]
-    part_columns = [f'    "{part}": np.{fill}({[2, latent]}, np.float32),' for part, fill in parts]
+    parts = expert_parts(model)
+    part_columns = [
+        f'    "{part}": np.{"ones" if part.startswith(SCALES) else "zeros"}({[2, size]}, np.float32),'
+        for part, size in parts.items()
+    ]
     figures = {
         "D": latent,
         "S": size,
         "K": num_samples,
-        "parts": ", ".join(f"`{part}`" for part, _ in parts),
+        "parts": ", ".join(f"`{part}` [B, {size}]" for part, size in parts.items()),
         "fused": f"`loc`, `scale` [B, {latent}], " if "encode" in signatures else "",
-        "private": ", private latent variables from their prior" if model.private_dims else "",
     }
     return README.format(
         name=name,

@@ -8,6 +8,8 @@ from tf_mopoe.names import plain_names
 from tf_mopoe.posteriors.posterior import Posterior, one_component
 from tf_mopoe.streams import RowStream
 
+SCALES = ("scale_", "private_scale_")  # how the names of inputs that are positive begin
+
 
 def signatures(model, num_samples):
     """Return each signature's function and input specifications: see `saved_model`.
@@ -23,14 +25,9 @@ def signatures(model, num_samples):
         {name: (function of flat tensors -> {name: tensor}, list of its inputs' `tf.TensorSpec`)}; the first is the default.
     """
     plain = plain_names(model.modalities)
-    latent = [None, model.latent_dim]
     values = [tf.TensorSpec([None, *spec.shape], spec.dtype, name=plain[n]) for n, spec in model.specs.items()]
     flags = [tf.TensorSpec([None], tf.bool, name=FLAG + plain[name]) for name in model.modalities]
-    parts = [
-        tf.TensorSpec(latent, tf.float32, name=f"{part}_{plain[name]}")
-        for part in ("loc", "scale")
-        for name in model.modalities
-    ]
+    parts = [tf.TensorSpec([None, size], tf.float32, name=part) for part, size in expert_parts(model).items()]
     keys = [*model.modalities, *(FLAG + name for name in model.modalities)]
     seed = tf.TensorSpec([None, 2], tf.int32, name="seed")
     rows, experts = values + flags, parts + flags
@@ -57,7 +54,7 @@ def signatures(model, num_samples):
         return shaped(model.generate_rows(tf.shape(seed)[0], RowStream(seed)))
 
     def fuse(*tensors):
-        q = of_experts(model, tensors[:-1])
+        q = of_experts(model, dict(zip([spec.name for spec in experts], tensors)))
         z, private = model.sample_latents(q, RowStream(tensors[-1]))
         made = shaped(model.decode(z, private=private))
         return posterior(q) | made if has_product else made
@@ -79,18 +76,37 @@ def signatures(model, num_samples):
     return {name: signature for name, signature in result.items() if name not in absent}
 
 
-def of_experts(model, tensors):
-    """Return the `Posterior` of loc, scale [B, D] and flags [B]; the prior in rows without a modality or a valid expert."""
-    count, experts, available = len(model.modalities), {}, {}
-    for name, loc, scale, flag in zip(model.modalities, *(tensors[i * count : (i + 1) * count] for i in range(3))):
-        available[name] = flag & valid(loc, scale)
-        has = available[name][:, None]
-        experts[name] = one_component(tf.where(has, loc, 0.0), tf.where(has, scale, 1.0), model.family, name)
-    return Posterior(model.mixture, Batch({}, available, frozenset()), experts, {})
+def expert_parts(model):
+    """Return {name of an input of `fuse`: its size}: loc and scale of each expert and of each q(w | x)."""
+    plain = plain_names(model.modalities)
+    parts = {f"{part}_{plain[n]}": model.latent_dim for part in ("loc", "scale") for n in model.modalities}
+    private = {
+        f"private_{part}_{plain[n]}": size for part in ("loc", "scale") for n, size in model.private_dims.items()
+    }
+    return parts | private
+
+
+def of_experts(model, parts):
+    """Return the `Posterior` of parts [B, D], [B, P] and flags [B], by name; the prior in rows whose parts are not valid."""
+    plain, available, experts, private = plain_names(model.modalities), {}, {}, {}
+    for name in model.modalities:
+        expert = [parts[f"{part}_{plain[name]}"] for part in ("loc", "scale")]
+        available[name] = parts[FLAG + plain[name]] & valid(*expert)
+        if name in model.private_dims:
+            own = [parts[f"private_{part}_{plain[name]}"] for part in ("loc", "scale")]
+            available[name] &= valid(*own)
+            private[name] = where_valid(available[name], *own, model.family, name)
+        experts[name] = where_valid(available[name], *expert, model.family, name)
+    return Posterior(model.mixture, Batch({}, available, frozenset()), experts, private)
+
+
+def where_valid(there, loc, scale, family, name):
+    there = there[:, None]
+    return one_component(tf.where(there, loc, 0.0), tf.where(there, scale, 1.0), family, name)
 
 
 def valid(loc, scale):
-    """Return the rows with a valid expert, [B]: loc finite, scale positive, and the numbers of its product finite.
+    """Return the rows with a valid density, [B]: loc finite, scale positive, and the numbers of its product finite.
 
     A batch on a server has rows of several clients: a row that is wrong must not fail those of the others.
     """

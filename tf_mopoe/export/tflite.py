@@ -27,11 +27,13 @@ def tflite_encoders(
 ) -> dict[str, pathlib.Path]:
     """Write `<path>/<name>.tflite` of every modality's encoder, x [B, E] -> loc and scale [B, D], float32 all.
 
+    One with private latent variables gives `private_loc` and `private_scale` [B, P] too.
+
     <name> is the modality's plain name (`tf_mopoe.names`): RNA_seq for "RNA-seq". Each file has one signature, "encode",
     with that name as its input's, any number of rows B from 1, and only LiteRT's built-in operations. Beside it <name>.json
     describes its input and outputs; fusion.py is a copy of `fuse` and `usable_rows`, which need NumPy alone. (`fuse` does
     not serve a `JointEncoder`, which reads the data itself, nor Laplace experts, which have no product: there "fusion" in
-    the .json is null.) Private latent variables stay out of it. All are converted, and run on a few rows against the
+    the .json is null.) All are converted, and run on a few rows against the
     encoder, before the first is written; each is written aside and renamed, and takes the place of one that is there.
 
     Args:
@@ -96,7 +98,9 @@ def representative_rows(model, quantization, representative):
 
 def card(model, name, quantization, rows):
     """Return the content of the .json; "fusion" is None where the product of the experts is not the model's posterior."""
-    layer = model.mixture
+    layer, private = model.mixture, model.private_dims.get(name, 0)
+    sizes = {"loc": model.latent_dim, "scale": model.latent_dim}
+    sizes |= {"private_loc": private, "private_scale": private} if private else {}
     fuses = layer.family is Normal and not layer.reads_inputs and not layer.experts_are_features
     return {
         "modality": name,
@@ -107,7 +111,7 @@ def card(model, name, quantization, rows):
             "dtype": "float32",
             "range": None if rows is None else [float(rows.min()), float(rows.max())],
         },
-        "outputs": {key: [None, model.latent_dim] for key in ("loc", "scale")},
+        "outputs": {key: [None, size] for key, size in sizes.items()},
         "density": layer.family.name,
         "latent_dim": model.latent_dim,
         "quantization": quantization,

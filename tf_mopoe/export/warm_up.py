@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from tf_mopoe.export.signatures import SCALES
+
 
 def write(path, name, signatures):
     """Write a TFRecord of one `PredictionLog` per signature, each a row of zeros (and unit scales).
@@ -21,7 +23,7 @@ def write(path, name, signatures):
 
 def example(spec):
     """Return one row for an input, a `TensorProto`, every modality present. Its value is stored once, whatever the shape."""
-    ones = spec.dtype == tf.bool or spec.name.startswith("scale_")
+    ones = spec.dtype == tf.bool or spec.name.startswith(SCALES)
     return tf.make_tensor_proto(spec.dtype.as_numpy_dtype(ones), shape=[1, *spec.shape[1:]])
 
 
