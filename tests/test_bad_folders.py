@@ -67,6 +67,54 @@ def test_a_full_disk_is_an_error_and_more_space_is_all_that_is_needed(forks, who
     assert_same_run(path / "run", whole)
 
 
+COMMANDS = {
+    "evaluation": lambda run, out: (*test_kills.EVALUATE, f"--run={run}"),
+    "export": lambda run, out: ("trainers.export", f"--run={run}", f"--out={out / 'served'}", f"--edge={out / 'edge'}"),
+    "record": lambda run, out: ("trainers.publish", f"--run={run}", "--name=record", f"--out={out}"),
+}
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("case", COMMANDS)
+def test_a_disk_that_is_full_in_another_command_is_an_error_and_leaves_nothing_half_written(
+    forks, whole, disk, tmp_path, case, share
+):
+    """The space left is a share of what the command writes beside a run, or into it."""
+    run = shutil.copytree(whole, tmp_path / "run")
+    if case == "record":
+        forks.start(*test_kills.EVALUATE, f"--run={run}", log=tmp_path / "log").finish()
+    before, beside = size_of(run), tmp_path / "beside"
+    forks.start(*COMMANDS[case](shutil.copytree(run, beside / "run"), beside), log=tmp_path / "log").finish()
+    written = size_of(beside) - before
+
+    path = disk("size=64m")
+    shutil.copytree(run, path / "run")
+    full = 4 * int((blocks_of(path) + share * written) / 4096)
+    disk(f"size={full}k")
+    files = {file: file.read_bytes() for file in (path / "run").rglob("*") if file.is_file()}
+    code, output = forks.start(*COMMANDS[case](path / "run", path), log=tmp_path / "log1").wait()
+    assert code == 1 and "No space left on device" in output.splitlines()[-1], output[-2000:]
+    assert_whole(path)
+    assert all(file.read_bytes() == content for file, content in files.items())
+    disk("size=64m")
+    forks.start(*COMMANDS[case](path / "run", path), log=tmp_path / "log2").finish()
+    assert names(path) >= names(beside) and not [name for name in names(path) if ".part-" in name]
+
+
+def size_of(folder):
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def blocks_of(disk):
+    """What is used of a disk, in bytes."""
+    usage = os.statvfs(disk)
+    return (usage.f_blocks - usage.f_bfree) * usage.f_frsize
+
+
+def names(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if "tensorboard" not in str(path)}
+
+
 def test_a_read_only_folder_is_a_usage_error_of_every_command(forks, whole, disk, tmp_path):
     path = disk("size=16m")
     run = shutil.copytree(whole, path / "run")
