@@ -10,6 +10,7 @@ import tensorflow as tf
 
 import tf_mopoe as mopoe
 from tf_mopoe import evaluation
+from tf_mopoe.datasets import Rows
 
 CENTERS = np.array([[4.0, 0.0], [-4.0, 0.0], [0.0, 4.0]], np.float32)
 
@@ -60,6 +61,7 @@ def test_assignments_are_the_mode_over_what_a_row_has(missing):
     one, (inputs, label) = model(), rows(missing=missing)
     found = evaluation.cluster_assignments(one, inputs, batch_size=25)
     np.testing.assert_array_equal(found, label)
+    np.testing.assert_array_equal(evaluation.cluster_assignments(one, Rows.of(inputs), batch_size=25), label)
     other, _ = rows()
     other["m1"] = np.roll(other["m1"], 1, axis=0)  # the modalities disagree
     other = small.with_missing(other) if missing else other
