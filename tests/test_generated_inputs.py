@@ -14,6 +14,7 @@ import small
 import tensorflow as tf
 from hypothesis import HealthCheck, Phase, assume, given, settings
 
+import tf_mopoe as mopoe
 from tf_mopoe import datasets, evaluation, export
 
 ROWS, LABELS = small.rows(6), np.arange(6) % 2
@@ -40,6 +41,11 @@ def model():
     return model
 
 
+@functools.cache
+def clusters():
+    return small.model(seed=0, prior=mopoe.priors.Mixture(3))
+
+
 def finite(tree):
     return all(np.isfinite(np.asarray(x)).all() for x in tf.nest.flatten(tree))
 
@@ -50,6 +56,11 @@ METHODS = {
     "subset_posterior": lambda x: model().subset_posterior(x).mean(),
     "translate": lambda x: model().translate(x, seed=1),
     "log_likelihood": lambda x: model().log_likelihood(x, num_samples=2, seed=1),
+    "embed": lambda x: model().embed(x),
+    "posterior_predictive": lambda x: model().posterior_predictive(x, num_samples=2, seed=1),
+    "impute": lambda x: dict(model().impute(x, num_samples=2, seed=1)),
+    "train_on_batch": lambda x: model().train_on_batch(x),
+    "test_on_batch": lambda x: model().test_on_batch(x),
     "fit": lambda x: model().fit(x, verbose=0).history["loss"],
     "evaluate": lambda x: model().evaluate(x, verbose=0),
     "predict": lambda x: model().predict(x, verbose=0),
@@ -58,10 +69,9 @@ METHODS = {
 
 def check_method(method, generated_inputs):
     x, fits, whole = generated_inputs
-    keras_method = method in ("fit", "evaluate", "predict")
     if fits is None:  # no rows: an empty posterior, and an error of what takes batches
-        fits = not keras_method and method not in ("translate", "log_likelihood")
-    fits = fits and (whole or method in ("encode", "fit", "evaluate"))
+        fits = method in ("encode", "joint_posterior", "subset_posterior")
+    fits = fits and (whole or method in ("encode", "fit", "evaluate", "train_on_batch", "test_on_batch"))
     try:
         result = METHODS[method](x)
     except ValueError as error:
@@ -122,6 +132,15 @@ def is_sizes(v):
     return bool(values) and not isinstance(v, (str, bytes, dict)) and all(is_integer(1)(n) and n < 3 for n in values)
 
 
+def is_temperature(v):
+    """Of a model without private latent variables: a number, or no names."""
+    return v == {} if isinstance(v, dict) else is_number(v) and 0.0 <= v < 1e300
+
+
+def is_number(v):
+    return isinstance(v, (int, float, np.integer, np.floating)) and not isinstance(v, bool)
+
+
 def never(v):
     return False
 
@@ -153,6 +172,37 @@ ARGUMENTS = {
     "translate to": (lambda v: model().translate(ROWS, to=v, seed=0), one_of(None, *NAMES)),
     "translate seed": (lambda v: model().translate(ROWS, seed=v), is_draw_seed),
     "joint_posterior seed": (lambda v: model().joint_posterior(ROWS, seed=v), is_draw_seed),
+    "translate private_temperature": (
+        lambda v: model().translate(ROWS, private_temperature=v),
+        optional(is_temperature),
+    ),
+    "generate private_temperature": (lambda v: model().generate(2, private_temperature=v), optional(is_temperature)),
+    "decode z": (lambda v: model().decode(v), never),
+    "decode to": (lambda v: model().decode(np.zeros((2, 4), np.float32), to=v), one_of(None, *NAMES)),
+    "decode private": (
+        lambda v: model().decode(np.zeros((2, 4), np.float32), private=v),
+        optional(lambda v: isinstance(v, dict) and not v),
+    ),
+    "posterior_predictive to": (
+        lambda v: model().posterior_predictive(ROWS, to=v, num_samples=1, seed=0),
+        one_of(None, *NAMES),
+    ),
+    "posterior_predictive num_samples!": (
+        lambda v: model().posterior_predictive(ROWS, num_samples=v, seed=0),
+        is_integer(1),
+    ),
+    "posterior_predictive seed": (
+        lambda v: model().posterior_predictive(ROWS, num_samples=1, seed=v),
+        is_draw_seed,
+    ),
+    "posterior_predictive refine_steps!": (
+        lambda v: model().posterior_predictive(ROWS, num_samples=1, refine_steps=v),
+        is_integer(0),
+    ),
+    "impute num_samples!": (lambda v: model().impute(ROWS, num_samples=v), is_integer(1)),
+    "evaluate num_samples!": (lambda v: model().evaluate(ROWS, num_samples=v, verbose=0), is_integer(1)),
+    "cluster_assignments inputs": (lambda v: evaluation.cluster_assignments(clusters(), v), never),
+    "prune_clusters inputs": (lambda v: evaluation.prune_clusters(clusters(), v), never),
     "generate num_samples": (lambda v: model().generate(v), is_integer(1)),
     "generate seed": (lambda v: model().generate(2, seed=v), is_draw_seed),
     "log_likelihood num_samples": (lambda v: model().log_likelihood(ROWS, num_samples=v), is_integer(1)),

@@ -5,7 +5,7 @@ import inspect
 import numpy as np
 import tensorflow as tf
 
-from tf_mopoe.checks import check_number, is_number
+from tf_mopoe.checks import as_text, check_number, is_number
 from tf_mopoe.datasets.rows import Rows
 from tf_mopoe.decoders import Decoder
 from tf_mopoe.encoders import GaussianEncoder
@@ -21,7 +21,8 @@ def check_parts(encoders, decoders):
         plain_names(parts)  # errors for the names
     if set(encoders) != set(decoders):
         raise ValueError(
-            f"`encoders` and `decoders` must have the same modalities. Received: {sorted(encoders)} and {sorted(decoders)}"
+            f"`encoders` and `decoders` must have the same modalities. Received: {sorted(encoders, key=str)} and "
+            f"{sorted(decoders, key=str)}"
         )
     sizes = {name: encoder.latent_dim for name, encoder in encoders.items()}
     if len(set(sizes.values())) > 1:
@@ -50,7 +51,7 @@ def checked_temperature(temperature, names):
     """Check a number, or {name: number} for all modalities with private latent variables; those not named: 1."""
     if not isinstance(temperature, dict):
         return check_number("private_temperature", temperature)
-    unknown = sorted(set(temperature) - set(names))
+    unknown = sorted(set(temperature) - set(names), key=str)
     if unknown:
         raise ValueError(
             f"`private_temperature` must be a number, or a dict of the modalities with private latent variables, "
@@ -65,6 +66,30 @@ def checked_latents(argument, z, rows, latent_dim):
     if z.shape != (rows, latent_dim):
         raise ValueError(f"`{argument}` must give z {(rows, latent_dim)}. Received: shape {z.shape}")
     return z
+
+
+def check_latents(argument, z, size):
+    """Return latent variables as a float32 tensor; raise a ValueError unless they are numbers [rows, size]."""
+    try:
+        z = tf.convert_to_tensor(z, tf.float32)
+        shape = z.shape
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"`{argument}` must be numbers of shape (rows, {size}). Received: {as_text(z)}") from error
+    if not shape.is_compatible_with([None, size]):
+        raise ValueError(f"`{argument}` must be numbers of shape (rows, {size}). Received: shape {tuple(shape)}")
+    return z
+
+
+def check_private(private, sizes):
+    """Return {name: w [rows, P]} of some modalities with private latent variables, whose sizes are {name: P}."""
+    if private is None:
+        return {}
+    if not isinstance(private, dict) or not set(private) <= set(sizes):
+        raise ValueError(
+            f"`private` must be a dict of modalities with private latent variables, {list(sizes)}, or None. "
+            f"Received: {as_text(private)}"
+        )
+    return {name: check_latents(f"private[{name!r}]", w, sizes[name]) for name, w in private.items()}
 
 
 def arguments_of_call(method, *args, **kwargs):

@@ -29,7 +29,7 @@ def stack_distributions(modalities, distributions, available=None):
         ValueError: for an unknown modality, none at all, or experts of several latent sizes.
     """
     available = available or {}
-    unknown = sorted((set(distributions) | set(available)) - set(modalities))
+    unknown = sorted((set(distributions) | set(available)) - set(modalities), key=str)
     if unknown or not distributions:
         raise ValueError(
             f"`experts` must hold one or more of the modalities {list(modalities)}. Received: {list(distributions)}"

@@ -64,12 +64,12 @@ def check_names(inputs, names, argument="inputs"):
         )
     if not any(name in inputs for name in names):
         raise ValueError(
-            f"`{argument}` must hold at least one of the modalities {list(names)}. Received: {sorted(inputs)}"
+            f"`{argument}` must hold at least one of the modalities {list(names)}. Received: {sorted(inputs, key=str)}"
         )
     for name in names:
         if FLAG + name in inputs and name not in inputs:
             raise ValueError(
-                f"`{FLAG}{name}` needs `{name}`, which is not among the inputs. Received: {sorted(inputs)}"
+                f"`{FLAG}{name}` needs `{name}`, which is not among the inputs. Received: {sorted(inputs, key=str)}"
             )
 
 

@@ -219,13 +219,18 @@ class MultimodalVAE(Saved, Inference, Predictive, Adapting, BoundModel):
             to: name of the one modality to decode. Default: all.
             private: {name: w [B, P]} of the private latent variables; the prior's mean for those that are not named.
             batch: `Batch` of the rows, whose totals a count likelihood with a size factor takes. Default: the mean total.
+
+        Raises:
+            ValueError: for latent variables of another shape, or an unknown modality.
         """
         self.check_name("to", to)
+        z = arguments.check_latents("z", z, self.latent_dim)
+        private = arguments.check_private(private, self.private_dims)
         names, p = self.modalities if to is None else (to,), self.generative
         p = p if batch is None else p.given(batch)
         made = {}
         for name in names:
-            distribution = p.decode(name, z, (private or {}).get(name))
+            distribution = p.decode(name, z, private.get(name))
             made[name] = self.decoders[name].likelihood.mean(distribution)
         return made if to is None else made[to]
 

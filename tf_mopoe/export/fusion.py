@@ -89,10 +89,11 @@ def fuse(
     if has is not None and not isinstance(has, dict):
         raise ValueError(f"`has` must be a dict of flags by modality, or None. Received: has={has!r}")
     has = has or {}
-    unknown = sorted((set(experts) | set(has)) - set(modalities))
+    unknown = sorted((set(experts) | set(has)) - set(modalities), key=str)
     if unknown or not experts:
         raise ValueError(
-            f"`experts` must be some of {list(modalities)}. Received: {sorted(experts)}, flags {sorted(has)}"
+            f"`experts` must be some of {list(modalities)}. Received: {sorted(experts, key=str)}, "
+            f"flags {sorted(has, key=str)}"
         )
     if prior_expert not in ("full", "all", "none", "conjunctive"):
         raise ValueError(

@@ -73,7 +73,8 @@ class TELBO(Objective):
         names, weight = set(joint_posterior.modalities), self.unimodal_weight
         if isinstance(weight, Mapping) and set(weight) != names:
             raise ValueError(
-                f"`unimodal_weight` must be a number, or one for each of {sorted(names)}. Received: {sorted(weight)}"
+                f"`unimodal_weight` must be a number, or one for each of {sorted(names)}. "
+                f"Received: {sorted(weight, key=str)}"
             )
 
     def __call__(self, q: Posterior, p: Generative, stream: Stream | RowStream) -> LossTerms:
