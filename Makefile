@@ -18,7 +18,7 @@ test: $(VENV)/.installed-test
 slow: $(VENV)/.installed-test
 	$(PYTEST) --slow -m slow
 
-# The suite with other versions, each in an environment made anew (BUILD.md, "Versions").
+# The suite with other versions, each in a new environment (BUILD.md, "Versions").
 test-lowest: PYTHON = python3.11
 test-lowest:
 	rm -rf $(VERSIONS)/lowest

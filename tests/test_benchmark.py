@@ -106,7 +106,7 @@ def test_without_the_peer_it_says_how_to_install_it():
 
 
 @pytest.mark.parametrize(
-    "given, told",
+    "given, expected",
     [
         (["--peer_batch_size=8"], "--peer_batch_size has no effect without --peer. Received: --peer_batch_size=8"),
         (
@@ -122,8 +122,8 @@ def test_without_the_peer_it_says_how_to_install_it():
         (["--out=nowhere/times.json"], "--out must be a file in a folder that exists. Received: nowhere/times.json"),
     ],
 )
-def test_wrong_flags_are_told_before_the_work(given, told):
-    with pytest.raises(app.UsageError, match=re.escape(told)):
+def test_wrong_flags_are_reported_before_the_work(given, expected):
+    with pytest.raises(app.UsageError, match=re.escape(expected)):
         main("benchmark", *given)
 
 

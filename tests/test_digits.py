@@ -90,7 +90,7 @@ def test_log_mel_of_a_tone():
     assert np.all(picture[:, 34:] == 0)
     np.testing.assert_array_equal(
         logmel.log_mel(0.01 * np.sin(2 * np.pi * 1000.0 * time)), picture
-    )  # loudness is not told
+    )  # loudness is left out
     assert np.all(logmel.log_mel(np.zeros(100)) == 255)  # of silence, all is as loud as the loudest
 
 

@@ -107,8 +107,8 @@ def moments(model, inputs, seeds):
             terms = model.loss_terms(inputs, seed)
             loss = tf.reduce_mean(terms.loss)
         gradient = tape.gradient(loss, [variable.value for variable in variables])
-        told = [tf.reduce_mean(sum(terms.reconstruction.values())), tf.reduce_mean(terms.kl)]
-        return tf.concat([told, *[tf.reshape(g, [-1]) for g in gradient]], axis=0)
+        reported = [tf.reduce_mean(sum(terms.reconstruction.values())), tf.reduce_mean(terms.kl)]
+        return tf.concat([reported, *[tf.reshape(g, [-1]) for g in gradient]], axis=0)
 
     found = np.stack([step(tf.constant([seed, 7])).numpy() for seed in range(seeds)]).astype(float)
     return found.mean(axis=0), found.std(axis=0, ddof=1) / np.sqrt(seeds)

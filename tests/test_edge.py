@@ -59,5 +59,5 @@ def test_the_trainer_exports_encoders_of_8_bits(tmp_path):
     output = main("export", *flags)
     assert sorted(path.name for path in edge.glob("*.tflite")) == ["image.tflite", "speech.tflite", "word.tflite"]
     assert str(edge / "image.tflite") in output and (tmp_path / "served" / "1" / "saved_model.pb").exists()
-    told = json.loads((edge / "image.json").read_text())
-    assert told["quantization"] == "int8" and told["input"]["range"] == [0.0, 1.0]
+    reported = json.loads((edge / "image.json").read_text())
+    assert reported["quantization"] == "int8" and reported["input"]["range"] == [0.0, 1.0]

@@ -47,8 +47,8 @@ def test_the_figures_are_those_of_the_measures(evaluated):
     classifiers = {n: keras.models.load_model(run / "classifiers" / f"{n}.keras") for n in ("image", "speech")}
     classifiers["word"] = digits.nearest_digit
     coherence = evaluation.conditional_coherence(model, inputs, labels, classifiers, seed=3)
-    told = {(tuple(row["given"]), row["target"]): row["value"] for row in metrics["conditional_coherence"]}
-    assert told == coherence
+    reported = {(tuple(row["given"]), row["target"]): row["value"] for row in metrics["conditional_coherence"]}
+    assert reported == coherence
     assert metrics["conditional_coherence_by_number_given"] == {
         str(count): value for count, value in evaluation.mean_by_number_given(coherence).items()
     }
@@ -59,8 +59,8 @@ def test_the_figures_are_those_of_the_measures(evaluated):
         np.testing.assert_allclose(nats[given], value, rtol=1e-5)
     table = (run / "evaluation" / "table.md").read_text()
     assert table.strip() in output
-    assert f"| image, speech |  |  | {told[('image', 'speech'), 'word']:.2f} |" in table
-    assert f"| word | {told[('word',), 'image']:.2f} | {told[('word',), 'speech']:.2f} |  |" in table
+    assert f"| image, speech |  |  | {reported[('image', 'speech'), 'word']:.2f} |" in table
+    assert f"| word | {reported[('word',), 'image']:.2f} | {reported[('word',), 'speech']:.2f} |  |" in table
     for name in ("coherence", "by_number_given", "latent", "translations", "prior"):
         assert (run / "evaluation" / f"{name}.png").stat().st_size > 5000
     assert not list(run.rglob("*part*"))
@@ -82,8 +82,8 @@ def test_a_record_holds_the_model_and_what_it_makes(evaluated):
     assert "--dataset=digits --method=mopoe --latent_dim=4 --epochs=2 --batch_size=32 --missing_rate=0.2 " in card
     assert "--missing_rate=0.2 --train_rows=192 --deterministic=True --out=" in card
     assert "trainers.export --run=saved_models/tiny --edge=saved_models/tiny/edge --quantization=int8\n" in card
-    told = "".join(path.read_text() for path in record.glob("*.*") if path.suffix in (".md", ".json"))
-    assert str(run.parent) not in told
+    reported = "".join(path.read_text() for path in record.glob("*.*") if path.suffix in (".md", ".json"))
+    assert str(run.parent) not in reported
     assert sorted(path.name for path in record.iterdir()) == [
         "README.md",
         "classifiers",

@@ -14,7 +14,7 @@ LABELS = np.arange(20) % 2
 READERS = dict.fromkeys(NAMES, lambda x: (x[:, 0] > 0).astype(int))
 
 
-def told(turn=0.0, **kwargs):
+def linear_model(turn=0.0, **kwargs):
     """z is x, that of sound turned by an angle. The word is vague about z, so that it decides where it is alone only."""
     turned = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]], np.float32)
     matrices = {"image": np.eye(2, dtype=np.float32), "word": np.eye(2, dtype=np.float32), "sound": turned}
@@ -38,7 +38,7 @@ def rows_of(labels):
 
 
 def test_coherence_counts_the_rows_that_show_their_label():
-    coherence = evaluation.conditional_coherence(told(), rows_of(LABELS), LABELS, READERS, batch_size=8)
+    coherence = evaluation.conditional_coherence(linear_model(), rows_of(LABELS), LABELS, READERS, batch_size=8)
     assert set(coherence) == {
         *(((a,), b) for a in NAMES for b in NAMES if a != b),
         (("image", "word"), "sound"),
@@ -56,7 +56,7 @@ def test_coherence_counts_the_rows_that_show_their_label():
 
 def test_coherence_of_a_mixture_of_experts_is_that_of_the_experts_in_turn():
     labels = np.arange(4000) % 2
-    model = told(joint_posterior="mmvae")
+    model = linear_model(joint_posterior="mmvae")
     coherence = evaluation.conditional_coherence(model, rows_of(labels), labels, READERS, sizes=[2])
     assert coherence[("image", "sound"), "word"] == 1.0
     # One of two experts a row, and of the word's rows one in four is wrong: 5 standard errors
@@ -65,7 +65,7 @@ def test_coherence_of_a_mixture_of_experts_is_that_of_the_experts_in_turn():
 
 def test_joint_coherence_is_the_share_of_rows_on_which_all_agree():
     """The signs of a normal vector's components along two directions agree with probability 1 - angle / pi."""
-    model = told(turn=np.pi / 4)
+    model = linear_model(turn=np.pi / 4)
     classes = []
 
     def reader(name):

@@ -80,12 +80,12 @@ def test_inception_features_of_grey_are_those_of_the_same_in_colour():
 def test_frechet_distances_are_those_of_translate_and_generate(method):
     model, inputs = small.model(joint_posterior=method), small.rows(400)
     features = {name: lambda x: np.asarray(x).reshape(len(x), -1)[:, :4] for name in ("word", "sensor")}
-    told = []
+    reported = []
     with draws.recorded(model) as got:
         distances = evaluation.frechet_distances(
-            model, inputs, features, batch_size=250, seed=2, progress=lambda *part: told.append(part)
+            model, inputs, features, batch_size=250, seed=2, progress=lambda *part: reported.append(part)
         )
-    assert told[-1] == (6, 6)
+    assert reported[-1] == (6, 6)
     pairs = [(given, target) for given in small.SHAPES for target in features if given != target]
     assert set(distances) == {("prior", "word"), ("prior", "sensor"), *(((given,), target) for given, target in pairs)}
     for target, function in features.items():

@@ -39,7 +39,7 @@ def test_coherence_is_that_of_translate_and_encodes_each_row_once(method, monkey
             return original(*args, **kwargs)
 
         monkeypatch.setattr(model, name, counted)
-    told, read = [], {name: [] for name in NAMES}
+    reported, read = [], {name: [] for name in NAMES}
 
     def reader(name):
         return lambda x: read[name].append(x) or brightest(x)
@@ -52,10 +52,10 @@ def test_coherence_is_that_of_translate_and_encodes_each_row_once(method, monkey
             {name: reader(name) for name in NAMES},
             batch_size=120,
             seed=4,
-            progress=lambda *part: told.append(part),
+            progress=lambda *part: reported.append(part),
         )
     assert calls == {"encode": 3, "decode": 3 * 9}  # three batches; nine pairs of given and target
-    assert told == [(done, 18) for done in range(1, 19)]
+    assert reported == [(done, 18) for done in range(1, 19)]
     monkeypatch.undo()
     assert len(coherence) == 9
     for target in NAMES:
@@ -99,11 +99,11 @@ def test_linear_accuracy_is_that_of_a_probe_on_the_products_means(method):
     linear_model = pytest.importorskip("sklearn.linear_model", reason="the linear probe needs scikit-learn")
     model, train, test = small.model(joint_posterior=method), small.rows(300), small.rows(200, seed=1)
     labels = {id(x): (x["sensor"][:, 0] > 0).astype(int) for x in (train, test)}  # known to the sensor only
-    told = []
+    reported = []
     accuracy = evaluation.linear_accuracy(
-        model, train, labels[id(train)], test, labels[id(test)], progress=lambda *part: told.append(part)
+        model, train, labels[id(train)], test, labels[id(test)], progress=lambda *part: reported.append(part)
     )
-    assert list(accuracy) == SUBSETS and told == [(done, 7) for done in range(1, 8)]
+    assert list(accuracy) == SUBSETS and reported == [(done, 7) for done in range(1, 8)]
     for given in SUBSETS:
         loc = [model.subset_posterior({name: x[name] for name in given}).loc.numpy() for x in (train, test)]
         probe = linear_model.LogisticRegression(max_iter=1000).fit(loc[0].astype(float), labels[id(train)])
@@ -143,11 +143,11 @@ def test_the_probes_rows_have_the_classes_in_proportion():
 def test_log_likelihoods_agree_with_the_closed_form():
     model, weights, inputs = linear_gaussian(THREE, rows=30)
     truth = {names: exact(weights, inputs, names).mean() for size in (1, 2, 3) for names in subsets(size)}
-    told = []
+    reported = []
     joint = evaluation.joint_log_likelihoods(
-        model, inputs, num_samples=1000, batch_size=20, progress=lambda *part: told.append(part)
+        model, inputs, num_samples=1000, batch_size=20, progress=lambda *part: reported.append(part)
     )
-    assert set(joint) == set(truth) and told == [(done, 14) for done in range(1, 15)]
+    assert set(joint) == set(truth) and reported == [(done, 14) for done in range(1, 15)]
     for value in joint.values():
         assert value == pytest.approx(truth["a", "b", "c"], abs=0.05)
     conditional = evaluation.conditional_log_likelihoods(model, inputs, num_samples=1000, batch_size=20)

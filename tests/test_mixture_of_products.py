@@ -71,7 +71,7 @@ def test_a_modality_masked_for_all_rows_equals_one_left_out(family):
     left_out = layer({name: experts[name] for name in ("a", "c")})
     z = tf.random.normal([4, 3])
     np.testing.assert_allclose(masked.log_prob(z), left_out.log_prob(z), rtol=1e-5)
-    for get in (layer.product, lambda *a: layer.largest(layer.stack(*a)).distribution()):
+    for get in (layer.product, lambda *a: layer.maximal_components(layer.stack(*a)).distribution()):
         np.testing.assert_allclose(
             get(experts, {"b": np.zeros(4, bool)}).log_prob(z),
             get({name: experts[name] for name in ("a", "c")}, None).log_prob(z),
@@ -91,7 +91,7 @@ def test_product_is_the_largest_component():
         np.testing.assert_allclose(product.mean()[row], expected[0], rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(product.stddev()[row], expected[1], rtol=1e-5)
     pairs = mopoe.MixtureOfProducts([("a",), ("b",), ("c",), ("a", "b")], modalities=NAMES)
-    weights = pairs.largest(pairs.stack(experts, AVAILABLE)).weights
+    weights = pairs.maximal_components(pairs.stack(experts, AVAILABLE)).weights
     np.testing.assert_allclose(weights, [[0, 0, 0, 1], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]])
 
 

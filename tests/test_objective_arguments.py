@@ -59,10 +59,10 @@ def test_the_config_makes_the_same_objective(case):
 def test_the_kl_is_annealed_in_training():
     """The loss of the first step has no KL, as the schedule says; the metric of the KL is without it."""
     model = small.compiled(NAMES, joint_posterior="mmjsd", objective=objectives.MMJSD(WARM_UP))
-    told = model.fit(small.rows(8, NAMES), batch_size=8, epochs=1, verbose=0).history
-    reconstruction = told["reconstruction_word"][0] + told["reconstruction_sensor"][0]
-    np.testing.assert_allclose(told["loss"][0], reconstruction, rtol=1e-5)
-    assert told["kl"][0] > 0.0
+    history = model.fit(small.rows(8, NAMES), batch_size=8, epochs=1, verbose=0).history
+    reconstruction = history["reconstruction_word"][0] + history["reconstruction_sensor"][0]
+    np.testing.assert_allclose(history["loss"][0], reconstruction, rtol=1e-5)
+    assert history["kl"][0] > 0.0
 
 
 NUMBER = "must be a number, 0 or more. Received: "

@@ -14,7 +14,7 @@ from tf_mopoe import objectives
 SEED = tf.constant([3, 4])
 
 
-# {case: (objective, joint posterior, loss of a Batch, of the z that were drawn, and where need be of the loss found)}
+# {case: (objective, joint posterior, loss of a Batch, of the z that were drawn, and where it is needed of the loss found)}
 CASES = {
     "elbo": (
         objectives.ELBO(beta=2.5),
@@ -117,7 +117,7 @@ BASES = {
 
 @pytest.mark.parametrize("base, given", [("elbo", "all"), ("elbo", "some"), ("elbo", "two, some"), ("jmvae", "some")])
 def test_the_contrastive_loss_equals_the_loop(base, given):
-    """The unrelated tuples are whole batches of their own: inputs put together anew and encoded again."""
+    """The unrelated tuples are whole batches of their own: inputs put together and encoded again."""
     inputs = {key: value[:5] for key, value in INPUTS[given].items()}
     objective, joint_posterior, loss = BASES[base]
     model = small.model(

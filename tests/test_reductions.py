@@ -76,7 +76,7 @@ def test_mvtcae_without_alpha_is_the_elbo_of_the_product():
 
 
 def test_mvtcae_of_one_modality_is_a_part_of_its_elbo():
-    """(1 - alpha) * ELBO: nothing is told by what the others say."""
+    """(1 - alpha) * ELBO: no modality is predicted from the others."""
     model, inputs = small.model(joint_posterior="mvtcae"), small.rows(6, ("word",))
     found, (z,) = loss_and_z(model, objectives.MVTCAE(0.75, 2.0), inputs)
     np.testing.assert_allclose(found, 0.25 * elbo_at(model, inputs, z, 2.0), rtol=1e-5)

@@ -95,11 +95,11 @@ def test_its_encoders_encode_what_it_encoded_and_its_export_fuses_it(record, tmp
     assert json.loads((edge / f"{model.modalities[0]}.json").read_text())["quantization"] == "int8"
     with np.load(record / "example.npz") as example:
         x = {name: example[f"x_{name}"] for name in model.modalities}
-        told = {name: example[f"loc_{name}"] for name in model.modalities}
+        reported = {name: example[f"loc_{name}"] for name in model.modalities}
     made = on_device.encode(edge, x)
     parts, count = {}, len(x[model.modalities[0]])
     for name, (loc, scale) in made.items():
-        np.testing.assert_allclose(loc, told[name], atol=0.05)
+        np.testing.assert_allclose(loc, reported[name], atol=0.05)
         np.testing.assert_allclose(scale, model.encoders[name](x[name]).stddev(), rtol=0.02)
         parts |= {f"loc_{name}": loc, f"scale_{name}": scale, f"has_{name}": np.ones(count, bool)}
     request = parts | {"seed": np.zeros((count, 2), np.int32)}
@@ -132,11 +132,11 @@ def test_it_scores_what_its_card_says(record, real_data):
     coherence = evaluation.conditional_coherence(
         model, inputs, labels, classifiers | experiment.label_functions, sizes=[1], seed=metrics["seed"]
     )
-    told = {(tuple(row["given"]), row["target"]): row["value"] for row in metrics["conditional_coherence"]}
+    reported = {(tuple(row["given"]), row["target"]): row["value"] for row in metrics["conditional_coherence"]}
     assert len(coherence) == len(model.modalities) * (len(model.modalities) - 1)
     for pair, value in coherence.items():
         # The same rows and seeds: rounding on another processor may turn a few rows of thousands.
-        assert abs(value - told[pair]) < 0.003, pair
+        assert abs(value - reported[pair]) < 0.003, pair
     for line in (record / "README.md").read_text().splitlines():
         if line.startswith("| (test rows themselves)"):
             cells = [f"{metrics['classifier_accuracy'][name]:.2f}" for name in model.modalities]

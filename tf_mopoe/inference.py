@@ -126,7 +126,7 @@ class Inference:
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """Sample the latent variables that `translate` decodes: z [B, D], and the private ones, {name: w [B, P]}."""
         stream = as_stream(seed)
-        z = q.largest().sample(stream).z
+        z = q.maximal_components().sample(stream).z
         return z, self.private_latents(q, z, stream, private_temperature)
 
     def private_latents(
@@ -211,7 +211,7 @@ class Inference:
             q = self.encode(batch, seed=stream)
             p = self.generative.given(q.batch)
             q = q if given is None else q.select(given)
-            posterior = q.joint if given is None else q.largest()
+            posterior = q.joint if given is None else q.maximal_components()
             return marginal_log_likelihood(q, p, posterior, num_samples, stream)
 
         names = self.modalities

@@ -152,7 +152,7 @@ class Predictive:
         """Yield (name, p(x | z) of some draws of z for all rows, [k * B] x E, stream), until there are K of each."""
         q = self.encode(batch)
         p = self.generative.given(q.batch)
-        posterior = refined(q, p, refine_steps, stream.child("refinement")) if refine_steps else q.largest()
+        posterior = refined(q, p, refine_steps, stream.child("refinement")) if refine_steps else q.maximal_components()
         z = posterior.sample(stream, num_samples).z  # [K, B, D]
         w = p.infer_private(q, z, stream.child("private"))
         largest = max(math.prod(self.event_shapes[name]) for name in names)

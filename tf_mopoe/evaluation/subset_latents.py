@@ -86,7 +86,7 @@ def location(q, seed):
 
     Where the distribution is a mixture ("mmvae" with several given), that of the component drawn for the row.
     """
-    return q.largest().sample(as_stream(seed)).loc.numpy()
+    return q.maximal_components().sample(as_stream(seed)).loc.numpy()
 
 
 def locations(batches, given, seed):

@@ -56,7 +56,7 @@ class JointEncoder(JointPosterior):
     def joint(self, experts: Experts, q: Posterior | None = None) -> Mixture:
         return self.pool(experts, q)
 
-    def largest(self, experts: Experts, q: Posterior | None = None) -> Mixture:
+    def maximal_components(self, experts: Experts, q: Posterior | None = None) -> Mixture:
         return self.pool(experts, q)
 
     def pool(self, experts: Experts, q: Posterior | None = None) -> Mixture:

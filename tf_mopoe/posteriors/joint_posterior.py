@@ -59,7 +59,7 @@ class JointPosterior(keras.layers.Layer):
         """Pool all the experts that each row has into one density: `Mixture` with S = 1; the prior for a row without any."""
         raise NotImplementedError
 
-    def largest(self, experts: Experts, q: Posterior | None = None) -> Mixture:
+    def maximal_components(self, experts: Experts, q: Posterior | None = None) -> Mixture:
         """Return only the largest components that a row can form, from which a method translates: `Mixture`."""
         raise NotImplementedError
 

@@ -166,7 +166,7 @@ class MixtureOfProducts(JointPosterior):
             self.pooling.build_for(self.modalities, experts.loc.shape[-1])
         return self.pooling.mixture(experts, membership, weights)
 
-    def largest(self, experts: Experts, q: Posterior | None = None) -> Mixture:
+    def maximal_components(self, experts: Experts, q: Posterior | None = None) -> Mixture:
         """Return the product of all that the row has ("powerset", "full") or the mixture of its experts ("unimodal")."""
         if self.subsets in ("powerset", "full"):
             return self.pool(experts, q)

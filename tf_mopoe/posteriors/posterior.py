@@ -66,9 +66,9 @@ class Posterior:
         """
         return self.layer.pool(self.stack(names), self)
 
-    def largest(self) -> Mixture:
+    def maximal_components(self) -> Mixture:
         """Return the joint posterior's largest components that a row can form, from which a method translates: `Mixture`."""
-        return self.layer.largest(self.stack(), self)
+        return self.layer.maximal_components(self.stack(), self)
 
     def mean(self) -> tf.Tensor:
         """Return the mean of `subset()`, [B, D]; of the joint posterior, where experts have no product."""

@@ -107,7 +107,7 @@ class SetEncoder(JointPosterior):
     def joint(self, experts: Experts, q: Posterior | None = None) -> Mixture:
         return self.pool(experts, q)
 
-    def largest(self, experts: Experts, q: Posterior | None = None) -> Mixture:
+    def maximal_components(self, experts: Experts, q: Posterior | None = None) -> Mixture:
         return self.pool(experts, q)
 
     def pool(self, experts: Experts, q: Posterior | None = None) -> Mixture:

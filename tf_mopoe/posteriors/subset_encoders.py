@@ -95,7 +95,7 @@ class SubsetEncoders(JointPosterior):
         scale = tf.where(scale > 0.0, scale, 1.0)
         return Mixture(weights, loc, scale, Normal, experts.names, membership)
 
-    def largest(self, experts: Experts, q: Posterior | None = None) -> Mixture:
+    def maximal_components(self, experts: Experts, q: Posterior | None = None) -> Mixture:
         return self.pool(experts, q)
 
     def pool(self, experts: Experts, q: Posterior | None = None) -> Mixture:
