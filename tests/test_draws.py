@@ -1,12 +1,16 @@
 """What is drawn has the distribution that it should have, however seeds are split; and the check itself finds faults."""
 
+import math
+
 import draws
+import family_reference as family
 import numpy as np
 import objective_reference as loops
 import pytest
+import reference
 import small
 import tensorflow as tf
-from test_objectives import CASES
+from objective_cases import CASES
 
 SEED = tf.constant([3, 4])
 COUNT = 4000  # rows: a scale that is a quarter too large is found
@@ -14,7 +18,7 @@ FAMILIES = {"elbo": ("powerset", "full"), "iwae": ("unimodal", "none"), "dreg": 
 
 
 def sources(case, batch, calls):
-    """Pairs of z and of the (loc, scale) of the components, of equal weights, from which it must come; of any row's."""
+    """z and the (loc, scale) of the components from which it must come, their weights too where these are not equal."""
     present = batch.present(0)
     if case == "elbo":
         yield calls[0], list(loops.components(batch, 0, *FAMILIES[case]).values())
@@ -29,6 +33,20 @@ def sources(case, batch, calls):
             yield z, [batch.product([name for name in names if name in present], 0, with_prior=True)]
     elif case == "mmvm":
         yield from ((z, [batch.expert(name, 0)]) for name, z in zip(batch.names, calls) if name in present)
+    elif case == "dmvae":
+        for names, z in zip((batch.names, *((name,) for name in batch.names)), calls):
+            if set(names) & set(present):
+                yield z, [batch.product([name for name in names if name in present], 0, with_prior=True)]
+    elif case == "code":
+        for subset, z in zip(reference.powerset(batch.names), calls[0].reshape(7, -1, 4)):
+            if set(subset) <= set(present):
+                yield z, [family.consensus([batch.expert(name, 0) for name in subset], 0.4)]
+    elif case.startswith("masked"):  # a part of n modalities is as likely as that of any other size
+        posterior = family.product_with_prior if case == "masked" else family.set_encoder
+        parts = [(), *reference.powerset(present)]
+        shares = [1.0 / ((len(present) + 1) * math.comb(len(present), len(part))) for part in parts]
+        yield calls[0], [posterior(batch, part, 0) for part in parts], shares
+        yield calls[1], [posterior(batch, present, 0)]
     elif case in ("telbo", "crmvae"):
         yield calls[0], [batch.joint(0) if case == "telbo" else batch.product(present, 0)]
         yield from ((z, [batch.expert(name, 0)]) for name, z in zip(batch.names, calls[1:]) if name in present)
@@ -40,16 +58,17 @@ def sources(case, batch, calls):
 @pytest.mark.parametrize("case", CASES)
 def test_what_an_objective_decodes_is_drawn_from_its_posterior(case, lacking):
     objective, joint_posterior, _ = CASES[case]
-    model = small.model(joint_posterior=joint_posterior(), objective=objective)
+    model = small.model(joint_posterior=joint_posterior(tuple(small.SHAPES)), objective=objective(1.5))
     inputs = draws.repeated(small.rows(1), 0, COUNT)
     if lacking:
         inputs["has_" + lacking] = np.zeros(COUNT, bool)
     _, calls = draws.decoded(model, lambda: model.loss_terms(inputs, SEED))
     pairs = list(sources(case, loops.Batch(model, inputs), calls))
     assert pairs
-    for z, parts in pairs:
+    for z, parts, *weights in pairs:
         loc, scale = (np.stack(part) for part in zip(*parts))
-        draws.assert_drawn_from(z, np.full(len(parts), 1.0 / len(parts)), loc, scale)
+        weights = weights[0] if weights else np.full(len(parts), 1.0 / len(parts))
+        draws.assert_drawn_from(z, weights, loc, scale)
 
 
 def test_generate_and_translate_draw_from_prior_and_posterior():

@@ -1,122 +1,20 @@
-"""The rest of the family's objectives: loss against loops, what is missing, gradients, training, files."""
+"""The rest of the family: what its objectives are equal to, or refuse."""
 
 import copy
 
 import draws
 import keras
 import numpy as np
-import objective_reference as loops
 import private_models
 import pytest
 import small
 import tensorflow as tf
-from family_cases import CASES
 
 import tf_mopoe as mopoe
 from tf_mopoe import objectives
 
 SEED = tf.constant([3, 4])
 NAMES = ("word", "sensor")
-INPUTS = {
-    "all": small.rows(7),
-    "some": small.with_missing(small.rows(7)),
-    "one modality": small.rows(7, ("word",)),
-    "two, some": small.with_missing(small.rows(7, ("image", "sensor"))),
-}
-
-
-@pytest.fixture(scope="module")
-def models():
-    made = {}
-    for case, (objective, joint_posterior, _) in CASES.items():
-        made[case] = small.model(
-            joint_posterior=joint_posterior(tuple(small.SHAPES)),
-            objective=objective(1.5),
-            reconstruction_weights="dimension",
-        )
-        if isinstance(made[case].mixture, mopoe.SetEncoder):  # it starts near N(0, I)
-            made[case].mixture.head.kernel.assign(30.0 * made[case].mixture.head.kernel)
-    return made
-
-
-@pytest.mark.parametrize("given", INPUTS)
-@pytest.mark.parametrize("case", CASES)
-def test_the_loss_equals_the_loop(models, case, given):
-    model, inputs = models[case], INPUTS[given]
-    terms, z = draws.decoded(model, lambda: model.loss_terms(inputs, SEED))
-    expected = CASES[case][2](loops.Batch(model, inputs), z, 1.5, terms.loss.numpy())
-    np.testing.assert_allclose(terms.loss, expected, rtol=1e-5)
-    assert set(terms.reconstruction) == {name for name in small.SHAPES if name in inputs}
-    assert set(terms.extra) == set(model.objective.extra_metrics)
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_what_is_missing_reaches_neither_loss_nor_gradient_and_a_row_with_nothing_adds_zero(case):
-    """NaN against zeros in the missing rows: the same; row 0 has nothing at all."""
-    objective, joint_posterior, _ = CASES[case]
-    model = small.model(joint_posterior=joint_posterior(tuple(small.SHAPES)), objective=objective(1.0))
-    results = []
-    for fill in (np.nan, 0.0):
-        inputs = small.with_missing(small.rows(6), fill=fill)
-        for name in small.SHAPES:
-            inputs[name][0], inputs["has_" + name][0] = fill, False
-        with tf.GradientTape(persistent=True) as tape:
-            terms = model.loss_terms(inputs, SEED, training=True)
-            loss, of_nothing = tf.reduce_sum(terms.loss), terms.loss[0]
-        assert abs(float(of_nothing)) < 1e-6 and abs(float(terms.kl[0])) < 1e-6
-        assert all(float(term[0]) == 0.0 for term in terms.reconstruction.values())
-        gradients = [g for g in tape.gradient(loss, model.trainable_variables) if g is not None]
-        results.append([terms.loss, *gradients])
-        for gradient in tape.gradient(of_nothing, model.trainable_variables):
-            assert gradient is None or not np.any(gradient)
-    for value, expected in zip(*results):
-        assert np.all(np.isfinite(value))
-        np.testing.assert_allclose(value, expected, rtol=1e-6, atol=1e-6)
-
-
-@pytest.mark.parametrize("private", [False, True], ids=["shared alone", "private too"])
-@pytest.mark.parametrize("case", CASES)
-def test_each_trains_in_a_graph_and_survives_a_file(case, private, tmp_path):
-    """3 steps lower the loss of the rows seen, and move every variable; schedules and live numbers are saved.
-
-    Without private latent variables in a graph; with them step by step, for time's sake.
-    """
-    objective, joint_posterior, _ = CASES[case]
-    make = private_models.private_model if private else small.model
-    warm_up = keras.optimizers.schedules.PolynomialDecay(1.0, 2, 1.0)
-    source = None if case == "code" else "own"  # what is decoded always has its own: no use for auxiliary priors
-    model = make(NAMES, joint_posterior=joint_posterior(NAMES), objective=objective(warm_up), private_source=source)
-    model.compile(keras.optimizers.Lion(0.03), run_eagerly=private)
-    before = [variable.numpy() for variable in model.trainable_variables]
-    inputs = small.with_missing(small.rows(16, NAMES), rate=0.2)
-    history = model.fit(inputs, epochs=3, batch_size=16, verbose=0).history
-    assert history["loss"][-1] < history["loss"][0] and np.all(np.isfinite(history["loss"]))
-    assert set(model.objective.extra_metrics) <= set(history)
-    for variable, old in zip(model.trainable_variables, before):
-        assert np.any(variable.numpy() != old), variable.path
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    assert loaded.objective.get_config() == model.objective.get_config()
-    np.testing.assert_array_equal(loaded.loss_terms(inputs, SEED).loss, model.loss_terms(inputs, SEED).loss)
-    for given in NAMES:
-        made = loaded.translate({given: inputs[given][inputs["has_" + given]]}, seed=0)
-        assert all(np.isfinite(x).all() for x in made.values())
-    assert np.isfinite(loaded.log_likelihood(inputs, 2, seed=0)).all()
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_a_schedule_is_its_value_at_the_step(case):
-    objective, joint_posterior, _ = CASES[case]
-    model = small.model(NAMES, joint_posterior=joint_posterior(NAMES))
-    inputs = small.with_missing(small.rows(6, NAMES))
-    model.step.assign(5)
-    model.objective = objective(keras.optimizers.schedules.PolynomialDecay(0.0, 20, 2.0))
-    scheduled = model.loss_terms(inputs, SEED).loss
-    model.objective = objective(0.5)
-    np.testing.assert_allclose(scheduled, model.loss_terms(inputs, SEED).loss, rtol=1e-6)
-
-
-# ---- what each is equal to, or refuses
 
 
 def test_info_nce_of_unrelated_pairs_is_the_log_of_their_number_and_falls_by_training():
