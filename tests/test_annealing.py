@@ -189,6 +189,17 @@ def test_another_objective_takes_the_place_of_one_that_was_traced():
     np.testing.assert_allclose(history["loss"][1], weighted(history, 1, 2.0), rtol=1e-5)
 
 
+def test_another_objective_brings_its_own_metrics():
+    model = still(joint_posterior="mvtcae")
+    changes = {1: lambda model: setattr(model, "objective", objectives.MVTCAE())}
+    logs = []
+    log = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs_: logs.append(dict(logs_)))
+    model.fit(small.rows(8, NAMES), batch_size=8, epochs=2, callbacks=[Assign(changes), log], verbose=0)
+    assert set(logs[1]) - set(logs[0]) == {"kl_to_experts"} and logs[1]["kl_to_experts"] > 0.0
+    model.objective = objectives.ELBO()
+    assert "kl_to_experts" not in model.evaluate(small.rows(8, NAMES), verbose=0, return_dict=True)
+
+
 # ---- the bound to watch meanwhile
 
 ELBO_CASES = {

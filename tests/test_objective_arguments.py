@@ -115,3 +115,13 @@ def test_bad_arguments(case):
 
 def test_alpha_may_be_one():
     assert objectives.MVTCAE(alpha=1).alpha == 1.0
+
+
+def test_extra_metrics_that_the_class_does_not_name_are_an_error():
+    def objective(q, p, stream):
+        return objectives.ELBO()(q, p, stream)._replace(extra={"surprise": tf.zeros_like(q.count)})
+
+    model = small.model(NAMES, objective=objective)
+    model.compile("sgd", run_eagerly=True)
+    with pytest.raises(ValueError, match=r"`extra_metrics` of the objective must name .*Received: \['surprise'\]"):
+        model.fit(small.rows(8, NAMES), verbose=0)

@@ -49,9 +49,11 @@ class BoundModel(keras.Model):
         if self.built and isinstance(objective, Objective):
             objective.check(self.mixture)
         self._objective = objective
-        if isinstance(objective, Objective):
-            with self.distribute_strategy.scope():
+        with self.distribute_strategy.scope():
+            if isinstance(objective, Objective):
                 objective.make_live()
+            if self.built:
+                self.make_metrics()
         if self.train_function is not None:
             self.make_train_function(force=True)
         if self.test_function is not None:
@@ -115,11 +117,16 @@ class BoundModel(keras.Model):
             0, trainable=False, dtype=tf.int64, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA, name="step"
         )
         self.base_seed = seed
-        names = ["loss", *(f"reconstruction_{name}" for name in self.modalities), "kl"]
-        names += ["private_kl"] * bool(self.private_dims) + [*getattr(self.objective, "extra_metrics", ()), "elbo"]
-        self.means = {name: keras.metrics.Mean(name=name) for name in names}
+        self.means = {}
+        self.make_metrics()
         self.first_not_finite = FirstNotFinite(self.modalities)
         self.evaluation_samples = 1
+
+    def make_metrics(self) -> None:
+        """Create the metrics of the objective, or those that another one before it had not."""
+        names = ["loss", *(f"reconstruction_{name}" for name in self.modalities), "kl"]
+        names += ["private_kl"] * bool(self.private_dims) + [*getattr(self.objective, "extra_metrics", ()), "elbo"]
+        self.means = {name: self.means.get(name) or keras.metrics.Mean(name=name) for name in names}
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """No-op: the model is already built. Keras' version sums a batch over replicas, which fails for bool masks."""
@@ -188,6 +195,11 @@ class BoundModel(keras.Model):
         reconstruction = {f"reconstruction_{name}": term for name, term in terms.reconstruction.items()}
         values = {"loss": terms.loss, **reconstruction, "kl": terms.kl, "private_kl": terms.private_kl}
         values |= {"elbo": terms.elbo, **terms.extra}
+        unknown = sorted(set(terms.extra) - set(self.means))
+        if unknown:
+            raise ValueError(
+                f"`extra_metrics` of the objective must name every metric in `LossTerms.extra`. Received: {unknown} besides"
+            )
         return {name: values[name] for name in self.means if name in values}
 
     def update_metrics(
