@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import private_models
 import pytest
 import small
 import tensorflow as tf
@@ -197,8 +198,20 @@ def test_bad_requests():
         model.generate(2, seed="x")
 
 
-def test_an_encoder_that_is_keras_but_lacks_its_shape_is_told_by_name():
+def test_an_encoder_that_is_keras_but_lacks_its_shape_is_named():
     encoder = mopoe.GaussianEncoder(keras.layers.Conv2D(3, 3), 4)  # a sensor has no pictures
     model = small.model()
     with pytest.raises(ValueError, match=r"encoders\['sensor'\] must take what decoders\['sensor'\] makes"):
         mopoe.MultimodalVAE({"sensor": encoder}, {"sensor": model.decoders["sensor"]})
+
+
+def test_latent_variables_of_another_shape_are_named():
+    model = small.model()
+    for z in (np.zeros((2, 3)), np.zeros(4), "z", None):
+        with pytest.raises(ValueError, match=r"`z` must be numbers of shape \(rows, 4\). Received: "):
+            model.decode(z)
+    with pytest.raises(ValueError, match=r"`private` must be a dict of modalities with private latent variables, \[\]"):
+        model.decode(np.zeros((2, 4)), private={"word": np.zeros((2, 1))})
+    model = private_models.private_model()
+    with pytest.raises(ValueError, match=r"`private\['sensor'\]` must be numbers of shape \(rows, 3\).*\(2, 2\)"):
+        model.decode(np.zeros((2, 4)), private={"sensor": np.zeros((2, 2))})
