@@ -63,7 +63,7 @@ class TELBO(Objective):
         return types.MappingProxyType(weight) if isinstance(weight, dict) else weight
 
     @unimodal_weight.setter
-    def unimodal_weight(self, value):
+    def unimodal_weight(self, value: Number | Mapping[str, Number]) -> None:
         vars(self)["unimodal_weight"] = value
 
     def check(self, joint_posterior: JointPosterior) -> None:
