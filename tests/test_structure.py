@@ -49,7 +49,7 @@ STAGES = [
     {"pooling"},
     {"generative", "posteriors"},
     {"objectives"},
-    {"adaptation", "arguments", "marginal_likelihood", "methods", "not_finite", "refinement"},
+    {"adaptation", "arguments", "marginal_likelihood", "methods", "not_finite", "refinement", "unreached"},
     {"construction", "inference", "predictive", "saving", "training"},
     {"model"},
     {"evaluation", "export", "figures", "plots"},

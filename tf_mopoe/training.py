@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_mopoe import arguments, config_checks
+from tf_mopoe import arguments, config_checks, unreached
 from tf_mopoe.checks import check_count
 from tf_mopoe.datasets.rows import Rows
 from tf_mopoe.hyperparameters import Hyperparameter, as_number, check_assigned, check_hyperparameter
@@ -163,7 +163,10 @@ class BoundModel(keras.Model):
             scaled, [variable.value for variable in variables], unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
         gradients = self.first_not_finite.checked(self, q, terms, loss, gradients)
-        self.optimizer.apply_gradients(zip(gradients, variables))
+        if len(q.batch.complete) == len(self.modalities):
+            self.optimizer.apply_gradients(zip(gradients, variables))
+        else:
+            unreached.apply_gradients(self.optimizer, gradients, variables)
         self.step.assign_add(1)
         return self.update_metrics(q.available, self.metric_values(terms))
 
