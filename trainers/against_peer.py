@@ -1,10 +1,11 @@
-"""Trains a method on the digits here and by MultiVae (PyTorch), on the same rows in the same order, and compares.
+"""Trains a method here and by MultiVae (PyTorch), on the same rows in the same order, and compares.
 
     python -m trainers.against_peer --peer=peer/bin/python --method=mopoe --own_epochs=40
 
 Both have the same networks (each with its framework's first weights), likelihoods, weights of the modalities, latent sizes
 and optimizer; w comes from its prior at temperature 1. Prints, for each, the coherence of what is made from one and two
-modalities and from the prior, by the same classifiers, and the seconds of training: for ours also after --own_epochs.
+modalities (or more) and from the prior, by the same classifiers, and the seconds of training: for ours also after
+--own_epochs.
 How to make the peer's environment: trainers/peers.py.
 """
 
@@ -28,27 +29,36 @@ from trainers.run_folder import commit, device
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("peer", None, "The python of an environment that has MultiVae.", required=True)
+flags.DEFINE_enum("dataset", "digits", ["digits", "small_polymnist"], "What to learn.")
+flags.DEFINE_string("data_dir", None, "small_polymnist: where MNIST is or is to be put.")
 flags.DEFINE_enum("method", "mopoe", ["mopoe", "mmvae_plus"], "What both train.")
 flags.DEFINE_integer("epochs", 20, "Of both.", lower_bound=1)
 flags.DEFINE_integer("own_epochs", 0, "Of ours once more, in another training; 0: none.", lower_bound=0)
 flags.DEFINE_list("seeds", ["0"], "Of the rows, the weights and the draws.")
 flags.DEFINE_integer("test_rows", 1000, "Test rows to measure on.", lower_bound=1)
-flags.DEFINE_string("classifiers", "saved_models/digits/classifiers", "Folder of the trained classifiers.")
+flags.DEFINE_string(
+    "classifiers", None, "Folder of the trained classifiers. Default: saved_models/<dataset>/classifiers."
+)
 
 
 def main(_):
     peers.check(FLAGS.peer)
     seeds = commands.integers("seeds")
-    experiment = experiments.Digits()
-    names = list(experiment.plotters)
-    classifiers = load_classifiers(experiment, names, pathlib.Path(FLAGS.classifiers))
-    print(f"Commit {commit()}, {device()}.\n\n{line('', 'epochs', '1 given', '2 given', 'prior', 'seconds')}")
-    print("|---" * 6 + "|")
+    experiments.check_sources(FLAGS.dataset)
+    sources = {"data_dir": FLAGS.data_dir, "backgrounds": None, "speech": None}
+    experiment = experiments.make({"dataset": FLAGS.dataset} | sources)
+    test, labels = experiments.load(experiment, "test")
+    test, labels = test.take(FLAGS.test_rows)[:], labels[: FLAGS.test_rows]
+    folder = FLAGS.classifiers or f"saved_models/{FLAGS.dataset}/classifiers"
+    classifiers = load_classifiers(experiment, list(test), pathlib.Path(folder))
+    given = [f"{number} given" for number in range(1, len(test))]
+    print(f"Commit {commit()}, {device()}.\n\n{line('', 'epochs', *given, 'prior', 'seconds')}")
+    print("|---" * (len(given) + 4) + "|")
     for seed in seeds:
         for epochs in filter(None, (FLAGS.epochs, FLAGS.own_epochs)):
-            measures = ours(experiment, classifiers, seed, epochs)
+            measures = ours(experiment, classifiers, test, labels, seed, epochs)
             print(line(f"{FLAGS.method}, seed {seed}", epochs, *measures), flush=True)
-        measures = theirs(experiment, classifiers, seed)
+        measures = theirs(experiment, classifiers, test, labels, seed)
         print(line(f"MultiVae's, seed {seed}", FLAGS.epochs, *measures), flush=True)
 
 
@@ -57,8 +67,8 @@ def line(*cells):
     return "| " + " | ".join(str(round(cell) if isinstance(cell, float) else cell) for cell in cells) + " |"
 
 
-def ours(experiment, classifiers, seed, epochs):
-    """Train the library's; return its coherence from one, from two, from the prior, and the seconds."""
+def ours(experiment, classifiers, test, labels, seed, epochs):
+    """Train the library's; return its coherence by number given, from the prior, and the seconds."""
     keras.utils.set_random_seed(seed)
     settings = experiment.defaults
     private_dim = experiments.private_dim(experiment, FLAGS.method)
@@ -72,28 +82,27 @@ def ours(experiment, classifiers, seed, epochs):
     loop.train(
         model,
         tf.distribute.get_strategy(),
-        lambda epoch: experiment.load("train", seed=seed, epoch=epoch)[0],
+        lambda epoch: experiments.load(experiment, "train", seed=seed, epoch=epoch)[0],
         epochs=epochs,
         batch_size=settings["batch_size"],
         seed=seed,
     )
     seconds = time.perf_counter() - began
-    inputs, labels = experiment.load("test")
-    inputs = {name: x[: FLAGS.test_rows] for name, x in inputs.items()}
-    count = len(labels[: FLAGS.test_rows])
-    conditional = evaluation.conditional_coherence(model, inputs, labels[:count], classifiers, seed=seed)
-    joint = evaluation.joint_coherence(model, classifiers, num_samples=count, seed=seed)
+    conditional = evaluation.conditional_coherence(model, test, labels, classifiers, seed=seed)
+    joint = evaluation.joint_coherence(model, classifiers, num_samples=len(labels), seed=seed)
     return *evaluation.mean_by_number_given(conditional).values(), joint, seconds
 
 
-def theirs(experiment, classifiers, seed):
+def theirs(experiment, classifiers, test, labels, seed):
     """Train the peer's in another process; return the same measures."""
-    settings = dict(experiment.defaults) | {"epochs": FLAGS.epochs, "seed": seed, "weights": experiment.weights}
+    settings = dict(experiment.defaults) | {"dataset": FLAGS.dataset, "epochs": FLAGS.epochs, "seed": seed}
+    settings["weights"] = getattr(experiment, "weights", dict.fromkeys(test, 1.0))  # 1: of views of one size
     settings["private_dim"] = experiments.private_dim(experiment, FLAGS.method)
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        labels = write_rows(experiment, settings, folder)
-        script = pathlib.Path(__file__).with_name("peer_digits.py")
+        write_rows(experiment, settings, folder)
+        np.savez(folder / "test.npz", **as_bytes(test))
+        script = pathlib.Path(__file__).with_name("peer_training.py")
         command = [FLAGS.peer, "-I", str(script), f"--method={FLAGS.method}", f"--folder={folder}"]
         answer = subprocess.run(command, stdout=subprocess.PIPE, text=True)
         if answer.returncode:
@@ -109,18 +118,18 @@ def theirs(experiment, classifiers, seed):
 
 
 def write_rows(experiment, settings, folder):
-    """Write the rows of each epoch, in the order and number of our batches, and the test rows; return their labels."""
-    size = settings["batch_size"]
+    """Write the rows of each epoch, but those that are the epoch's before, and their order and number in our batches."""
+    size, before = settings["batch_size"], None
     for epoch in range(settings["epochs"]):
-        rows, _ = experiment.load("train", seed=settings["seed"], epoch=epoch)
-        order = np.random.default_rng([settings["seed"], epoch]).permutation(len(rows["image"]))
-        order = order[: len(order) // size * size]
-        np.savez(folder / f"train_{epoch:03d}.npz", **as_bytes({name: x[order] for name, x in rows.items()}))
-    test, labels = experiment.load("test")
-    np.savez(folder / "test.npz", **as_bytes({name: x[: FLAGS.test_rows] for name, x in test.items()}))
-    kept = ("latent_dim", "private_dim", "beta", "learning_rate", "batch_size", "epochs", "seed", "weights")
+        rows, _ = experiments.load(experiment, "train", seed=settings["seed"], epoch=epoch)
+        order = np.random.default_rng([settings["seed"], epoch]).permutation(len(rows))
+        np.save(folder / f"order_{epoch:03d}.npy", order[: len(order) // size * size])
+        first = rows[:size]
+        if before is None or any(not np.array_equal(x, before[name]) for name, x in first.items()):
+            np.savez(folder / f"train_{epoch:03d}.npz", **as_bytes(rows[:]))
+        before = first
+    kept = ("dataset", "latent_dim", "private_dim", "beta", "learning_rate", "batch_size", "epochs", "seed", "weights")
     (folder / "settings.json").write_text(json.dumps({name: settings[name] for name in kept}))
-    return labels[: FLAGS.test_rows]
 
 
 def as_bytes(rows):
