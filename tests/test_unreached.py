@@ -114,6 +114,22 @@ def test_accumulated_gradients_count_together():
     assert all(same([v.numpy() for v in variables], after))
 
 
+def test_a_network_that_a_row_reaches_is_the_optimizers_whatever_its_gradient_is():
+    """The units of the sensor's encoder are dead, its gradients zero: momentum may still wake them."""
+    inputs = small.rows(8, NAMES)
+    model = compiled(keras.optimizers.SGD(0.01, momentum=0.9))
+    batch = without(inputs, "sensor", np.arange(8) < 4)
+    model.train_on_batch(batch)
+    kernel, bias = model.encoders["sensor"].network.trainable_variables
+    bias.assign(np.full(bias.shape, -1e3, np.float32))
+    before = kernel.numpy()
+    model.train_on_batch(batch)
+    assert not np.array_equal(kernel.numpy(), before)
+    before = kernel.numpy()
+    model.train_on_batch(without(inputs, "sensor"))
+    np.testing.assert_array_equal(kernel.numpy(), before)
+
+
 REPLICAS = """
 import sys
 sys.path.insert(0, "tests")

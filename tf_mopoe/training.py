@@ -166,7 +166,7 @@ class BoundModel(keras.Model):
         if len(q.batch.complete) == len(self.modalities):
             self.optimizer.apply_gradients(zip(gradients, variables))
         else:
-            unreached.apply_gradients(self.optimizer, gradients, variables)
+            unreached.apply_gradients(self, q, gradients)
         self.step.assign_add(1)
         return self.update_metrics(q.available, self.metric_values(terms))
 

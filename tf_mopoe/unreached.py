@@ -9,20 +9,26 @@ import tensorflow as tf
 ACCUMULATOR = "gradient_accumulator"  # Keras' name
 
 
-def apply_gradients(optimizer, gradients, variables):
-    """Update the variables but those whose gradient is zero in every entry, on every replica: these keep all they have.
+def apply_gradients(model, q, gradients):
+    """Update the weights of a model but those that no row reached, on any replica: these keep all they have.
 
-    Where the optimizer accumulates gradients, it is their sum that counts.
+    A row reaches the encoder and the decoder of each modality that it has, and every weight whose gradient is not zero in
+    all its entries. Where the optimizer accumulates gradients, it is their sum that counts.
 
     Args:
-        optimizer: a Keras optimizer, which was built with the variables or is built here.
-        gradients: one for each of the variables, a tensor or `tf.IndexedSlices`.
-        variables: Keras variables.
+        model: a compiled `MultimodalVAE`.
+        q: the `Posterior` of the batch.
+        gradients: one for each of the model's trainable variables, a tensor or `tf.IndexedSlices`.
     """
+    optimizer, variables = model.optimizer, model.trainable_variables
     if not optimizer.built:
         optimizer.build(variables)
     slots = slots_of(optimizer, variables)
-    reached = [tf.reduce_any(values_of(gradient) != 0.0) for gradient in gradients]
+    present = present_parts(model, q)
+    reached = [
+        tf.reduce_any(values_of(gradient) != 0.0) | present.get(id(variable), False)
+        for gradient, variable in zip(gradients, variables)
+    ]
     for number, own in enumerate(slots):
         for slot in own:
             if slot.path.endswith(ACCUMULATOR):
@@ -40,10 +46,21 @@ def apply_gradients(optimizer, gradients, variables):
         flags = [counts[number] > 0.0 for number, _ in kept]
         context.merge_call(put_back, args=([part for _, part in kept], before, flags))
 
-    if context.num_replicas_in_sync > 1:  # whose updates wait for each other, in no branch
+    if tf.distribute.has_strategy():  # whose updates wait for all replicas, and cannot in a branch
         update_reached()
     else:
         tf.cond(tf.reduce_all(counts > 0.0), update, update_reached)
+
+
+def present_parts(model, q):
+    """Return {id of a variable: bool []}, whether a row has a modality whose encoder or decoder holds it."""
+    present = {}
+    for name, available in q.available.items():
+        some = tf.reduce_any(available)
+        for layer in (model.encoders[name], model.decoders[name]):
+            for variable in layer.trainable_variables:
+                present[id(variable)] = present.get(id(variable), False) | some
+    return present
 
 
 def put_back(strategy, variables, before, reached):
