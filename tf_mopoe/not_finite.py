@@ -77,7 +77,7 @@ class FirstNotFinite:
         self.steps.assign(tf.where((found > 0.0) & (self.steps == 0), step, self.steps))
         if scales or not gradients:
             return gradients
-        values = [gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient for gradient in gradients]
+        values = [values_of(gradient) for gradient in gradients]
         values = tf.cond(finite, lambda: values, lambda: [tf.zeros_like(value) for value in values])
         return [with_values(gradient, value) for gradient, value in zip(gradients, values)]
 
@@ -101,6 +101,11 @@ POSTERIOR = "The posterior of `{}` is"
 RECONSTRUCTION = "The reconstruction term of `{}` is"
 GRADIENT = "The gradient of {} is"
 NO_ROWS = "A replica had no rows, so that its batch normalization is"
+
+
+def values_of(gradient):
+    """Return the values of a gradient, of the rows that it is of if it is one of an embedding."""
+    return gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
 
 
 def with_values(gradient, values):
@@ -144,8 +149,7 @@ def gradient_sums(model, gradients):
     sums = {}
     for variable, gradient in zip(model.trainable_variables, gradients):
         place = GRADIENT.format(parts.get(id(variable), "the joint posterior or a prior"))
-        values = gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
-        sums.setdefault(place, []).append(tf.cast(tf.reduce_sum(values), tf.float32))
+        sums.setdefault(place, []).append(tf.cast(tf.reduce_sum(values_of(gradient)), tf.float32))
     return {place: tf.add_n(values) for place, values in sums.items()}
 
 

@@ -6,6 +6,8 @@ To an optimizer with momentum a gradient of zero is one like any other: it goes 
 import keras
 import tensorflow as tf
 
+from tf_mopoe.not_finite import values_of
+
 ACCUMULATOR = "gradient_accumulator"  # Keras' name
 
 
@@ -97,7 +99,3 @@ def slots_of(optimizer, variables):
         if number is not None:
             slots[number].append(slot)
     return slots
-
-
-def values_of(gradient):
-    return gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient

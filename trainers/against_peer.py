@@ -1,6 +1,7 @@
 """Trains a method here and by MultiVae (PyTorch), on the same rows in the same order, and compares.
 
     python -m trainers.against_peer --peer=peer/bin/python --method=mopoe --own_epochs=40
+    python -m trainers.against_peer --peer=peer/bin/python --dataset=small_polymnist --data_dir=DIR --epochs=12
 
 Both have the same networks (each with its framework's first weights), likelihoods, weights of the modalities, latent sizes
 and optimizer; w comes from its prior at temperature 1. Prints, for each, the coherence of what is made from one and two
