@@ -136,6 +136,8 @@ def test_comparison_tells_what_the_record_holds(evaluated):
     assert rows["coherence, image + word to speech"] == f"{pairs[('image', 'word'), 'speech']:.3f}"
     assert rows["conditional coherence, 1 given"] == f"{np.mean([v for (g, _), v in pairs.items() if len(g) == 1]):.3f}"
     assert rows["steps"] == 12
+    distances = [e["value"] for e in metrics["frechet_distance_classifier_features"] if not e["given"]]
+    assert rows["Frechet distance, mean, prior"] == f"{np.mean(distances):.1f}"
     assert set(report.side_by_side(metrics, each=False)) < set(rows)
 
 

@@ -120,4 +120,15 @@ def side_by_side(metrics, each):
         for entry in metrics[key]:
             to = f" to {entry['target']}" if "target" in entry else ""
             rows[f"{text}, {' + '.join(entry['given']) or 'prior'}{to}"] = f"{entry['value']:.{digits}f}"
+    if each:
+        rows |= mean_distances(metrics["frechet_distance_classifier_features"])
     return rows
+
+
+def mean_distances(distances):
+    """Return {text: cell}, the means of Frechet distances over the pairs of as many given modalities."""
+    values = {}
+    for entry in distances:
+        count = len(entry["given"])
+        values.setdefault(f"{count} given" if count else "prior", []).append(entry["value"])
+    return {f"Frechet distance, mean, {text}": number(sum(some) / len(some), 1) for text, some in values.items()}
