@@ -1,7 +1,5 @@
 """A batch leaves alone what none of its rows reaches: weights and what the optimizer remembers of them."""
 
-import pathlib
-import subprocess
 import sys
 
 import keras
@@ -9,10 +7,9 @@ import numpy as np
 import pytest
 import small
 import tensorflow as tf
+from running import finish, start
 
 from tf_mopoe import unreached
-
-REPOSITORY = pathlib.Path(__file__).parents[1]
 
 NAMES = ("word", "sensor")
 OPTIMIZERS = {
@@ -156,8 +153,7 @@ print("held")
 
 @pytest.mark.integration
 def test_one_replica_that_has_the_modality_is_enough():
-    done = subprocess.run([sys.executable, "-c", REPLICAS], capture_output=True, text=True, cwd=REPOSITORY)
-    assert done.stdout.strip().endswith("held"), done.stderr
+    assert "held" in finish(start([sys.executable, "-c", REPLICAS]))
 
 
 def test_a_network_of_complete_rows_waits_for_one():
