@@ -84,21 +84,22 @@ def mean_kl_of_products(precision, weighted, membership, prior, weights):
         total, total_weighted = sums_over_members(precision, weighted, own, prior[:, part])
         variance = 1.0 / total
         loc = total_weighted * variance
-        squared = tf.square(loc)
-        # (1 - total) * variance, not variance - 1: exactly 0 for the prior, however 1 / total is rounded.
-        excess = (1.0 - total) * variance + squared
+        slope, excess = loc * variance, variance - 1.0
+        squared = slope * loc
         values.append(tf.matmul(share[:, None], excess + tf.math.log(total)))  # [B, 1, D]
         members = own * share[..., None]  # [B, s, M]
-        by_precision.append(tf.matmul(members, variance * (excess + squared), transpose_a=True))
-        by_weighted.append(tf.matmul(members, variance * loc, transpose_a=True))
-    value = tf.nn.relu(0.5 * tf.reduce_sum(tf.add_n(values)[:, 0], axis=-1))
+        by_precision.append(tf.matmul(members, tf.add_n([variance * excess, squared, squared]), transpose_a=True))
+        by_weighted.append(tf.matmul(members, slope, transpose_a=True))
     gradients = -0.5 * tf.add_n(by_precision), tf.add_n(by_weighted)
+    # What `values` lacks, sum{ weights[s] * loc[s]^2 : s }, costs little here: loc[s] is variance[s] times a sum over members.
+    value = tf.add_n(values)[:, 0] + tf.reduce_sum(weighted * gradients[1], axis=1)
+    value = tf.nn.relu(0.5 * tf.reduce_sum(value, axis=-1))
 
     def gradient(upstream):
         # Of prior and weights in one part: few read it, and a graph that does not never computes it.
         total, total_weighted = sums_over_members(precision, weighted, membership, prior)
         variance, squared = 1.0 / total, tf.square(total_weighted / total)
-        excess = (1.0 - total) * variance + squared
+        excess = variance - 1.0 + squared
         by_prior = -weights * tf.reduce_sum(variance * (excess + squared), axis=-1)
         by_weights = tf.reduce_sum(excess + tf.math.log(total), axis=-1)
         half = 0.5 * upstream[:, None]

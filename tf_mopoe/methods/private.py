@@ -31,7 +31,8 @@ class CMVAE(MMVAEPlus):
     num_clusters: int = 40
 
     def parts(self, encoders: Mapping[str, GaussianEncoder]) -> dict[str, Any]:
-        prior = priors.Mixture(self.num_clusters, spread=1.0, learn_weights=True, learn_scale=False)
+        start = 3.0**-0.5  # the standard deviation of the published one, U(-1, 1)
+        prior = priors.Mixture(self.num_clusters, spread=start, learn_weights=True, learn_scale=False)
         return super().parts(encoders) | {"prior": prior}
 
 
