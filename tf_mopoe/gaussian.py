@@ -91,7 +91,7 @@ def mean_kl_of_products(precision, weighted, membership, prior, weights):
         by_precision.append(tf.matmul(members, tf.add_n([variance * excess, squared, squared]), transpose_a=True))
         by_weighted.append(tf.matmul(members, slope, transpose_a=True))
     gradients = -0.5 * tf.add_n(by_precision), tf.add_n(by_weighted)
-    # `values` lacks sum{ weights[s] * loc[s]^2 : s }, which costs little here: a loc is its variance times a sum over members.
+    # `values` lacks sum{ weights[s] * loc[s]^2 : s }: cheap here, as a loc is its variance times a sum over members.
     value = tf.add_n(values)[:, 0] + tf.reduce_sum(weighted * gradients[1], axis=1)
     value = tf.nn.relu(0.5 * tf.reduce_sum(value, axis=-1))
 
