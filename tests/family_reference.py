@@ -42,6 +42,35 @@ def code(batch, z, beta, entropy_weight, correlation):
     return batch.rows(loss)
 
 
+def hoelder(batch, z, beta, samples):
+    """Of single experts and pairs, with weights 1 and twice the Bhattacharyya coefficient."""
+    subsets = singles_and_pairs(batch.names)
+
+    def parts(row):
+        formed = {number: subset for number, subset in enumerate(subsets) if set(subset) <= set(batch.present(row))}
+        if not formed:
+            return {0: (1.0, *batch.product([], row))}
+        found = {number: geometric_mean(*(batch.expert(name, row) for name in s)) for number, s in formed.items()}
+        total = sum(weight for weight, _, _ in found.values())
+        return {number: (weight / total, loc, scale) for number, (weight, loc, scale) in found.items()}
+
+    return loops.importance_weighted(batch, z, beta, samples, parts)
+
+
+def singles_and_pairs(names):
+    return [subset for subset in reference.powerset(names) if len(subset) <= 2]
+
+
+def geometric_mean(first, second=None):
+    """The integral, loc and scale of an expert, or of 2 sqrt(q[i] q[j])."""
+    if second is None:
+        return 1.0, *first
+    (a, s), (b, t) = first, second
+    squares = s**2 + t**2
+    overlap = np.prod(np.sqrt(2.0 * s * t / squares) * np.exp(-((a - b) ** 2) / (4.0 * squares)))
+    return 2.0 * overlap, (a * t**2 + b * s**2) / squares, np.sqrt(2.0 / (s**-2.0 + t**-2.0))
+
+
 def subset_logits(model):
     """{subset: its learned logit}, which the layer has in the order of the sorted names."""
     subsets = reference.powerset(tuple(sorted(model.modalities)))

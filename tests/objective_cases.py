@@ -25,6 +25,11 @@ CASES = {
         lambda names: "mopoe",
         lambda batch, z, beta, _: loops.iwae(batch, z, beta, 2, "powerset", "full"),
     ),
+    "hoelder": (
+        lambda beta: objectives.IWAE(num_samples=2, beta=beta),
+        lambda names: mopoe.MixtureOfProducts(family.singles_and_pairs(names), pooling=mopoe.pooling.Hoelder()),
+        lambda batch, z, beta, _: family.hoelder(batch, z, beta, 2),
+    ),
     "mvae": (lambda beta: objectives.MVAE(beta, num_subsets=2), lambda names: "mvae", loops.mvae),
     "mmjsd": (objectives.MMJSD, lambda names: "mmjsd", lambda batch, z, beta, _: loops.mmjsd(batch, z, beta)),
     "jmvae": (

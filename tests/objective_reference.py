@@ -119,20 +119,28 @@ def components(batch, row, family, prior):
 
 
 def iwae(batch, z, beta, samples, family, prior):
+    def parts(row):
+        found = components(batch, row, family, prior)
+        return {number: (1.0 / len(found), *part) for number, part in found.items()}
+
+    return importance_weighted(batch, z, beta, samples, parts)
+
+
+def importance_weighted(batch, z, beta, samples, parts_of):
+    """The bound, for {number of the component: (weight, loc, scale)} of a row."""
     (z,) = z
     z = z.reshape(-1, samples, batch.count, batch.model.latent_dim)  # [S, K, B, D]
 
     def loss(row):
-        parts = components(batch, row, family, prior)
-        mixture = [(1.0 / len(parts), *part) for part in parts.values()]
+        parts = parts_of(row)
         total = 0.0
-        for number in parts:
+        for number, (weight, *_) in parts.items():
             log_weights = []
             for point in z[number, :, row].astype(float):
                 ratio = reference.normal_log_density(point, np.zeros_like(point), np.ones_like(point))
-                ratio -= reference.mixture_log_density(point, mixture)
+                ratio -= reference.mixture_log_density(point, list(parts.values()))
                 log_weights.append(beta * ratio - batch.reconstruction(row, point))
-            total += reference.log_mean_exp(log_weights) / len(parts)
+            total += weight * reference.log_mean_exp(log_weights)
         return -total
 
     return batch.rows(loss)

@@ -26,6 +26,11 @@ def sources(case, batch, calls):
         parts = loops.components(batch, 0, *FAMILIES[case])
         z = calls[0].reshape(len(small.family(FAMILIES[case][0], batch.names)), -1, 4)
         yield from ((z[number], [part]) for number, part in parts.items())
+    elif case == "hoelder":
+        subsets = family.singles_and_pairs(batch.names)
+        for subset, z in zip(subsets, calls[0].reshape(len(subsets), -1, 4)):
+            if set(subset) <= set(present):
+                yield z, [family.geometric_mean(*(batch.expert(name, 0) for name in subset))[1:]]
     elif case == "mmjsd":
         yield calls[0], [(np.zeros(4), np.ones(4)), *(batch.expert(name, 0) for name in present)]
     elif case == "mvae":  # of all, of each, and of two random subsets, which are another test's

@@ -54,6 +54,9 @@ def test_it_is_the_models_subset_posterior(rule):
 POOLINGS = {
     "product": lambda: pooling.Product("all"),
     "weighted": pooling.WeightedProduct,
+    "geometric": pooling.GeometricMean,
+    "geometric, with the prior": lambda: pooling.GeometricMean(with_prior=True),
+    "hoelder": pooling.Hoelder,
     "hellinger": pooling.Hellinger,
     "correlated": lambda: pooling.Correlated(0.4),
     "correlated, learned": lambda: pooling.Correlated(0.3, learned=True),

@@ -45,7 +45,7 @@ def test_it_learns_from_digits_with_missing_rows(name):
 
 def test_the_trainer_has_private_latents_for_the_methods_that_are_about_them():
     wanted = {name for name in METHODS if experiments.private_dim(experiments.Digits, name)}
-    assert wanted == {"mopoe_plus", "mopoe_plus_infonce", "mmvae_plus", "cmvae", "dmvae", "mfm"}
+    assert wanted == {"mopoe_plus", "mopoe_plus_infonce", "mmvae_plus", "cmvae", "hoelder_plus", "dmvae", "mfm"}
     assert wanted == {n for n in METHODS if METHODS[n](1.0).needs_private}
     assert {experiments.private_dim(experiment, "cmvae") for experiment in experiments.EXPERIMENTS.values()} == {4, 32}
 
@@ -142,6 +142,7 @@ def test_a_presets_numbers_are_the_objectives():
     assert {name for name, preset in PRESETS.items() if preset.needs_private} == {
         "mmvae_plus",
         "cmvae",
+        "hoelder_plus",
         "mopoe_plus",
         "dmvae",
         "mfm",
@@ -150,6 +151,7 @@ def test_a_presets_numbers_are_the_objectives():
         assert methods.from_name(classes()) == classes()
     for classes in (methods.TELBO, methods.MMVAEPlus, methods.CMVAE, methods.MoPoEPlus, methods.GPoE):
         assert isinstance(classes(), methods.Method)
+    assert issubclass(methods.HoelderPlus, methods.Hoelder)
     assert (methods.HELVAE.subsets, methods.MoHELVAE.subsets) == ("full", "powerset")
 
 

@@ -18,6 +18,8 @@ SUBSETS = [s for size in (1, 2, 3) for s in itertools.combinations(range(3), siz
 POOLINGS = {
     "product": lambda: pooling.Product("none"),
     "weighted": pooling.WeightedProduct,
+    "geometric": pooling.GeometricMean,
+    "hoelder": pooling.Hoelder,
     "hellinger": pooling.Hellinger,
     "correlated": lambda: pooling.Correlated(0.4),
     "correlated_learned": lambda: pooling.Correlated(0.3, learned=True),
@@ -84,6 +86,8 @@ def test_it_is_its_formula(name):
             expected = expected[0], expected[1] / np.sqrt(len(subset))
         elif name == "weighted":
             expected = weighted(*own, np.exp(logits[list(subset)]))
+        elif name in ("geometric", "hoelder"):
+            expected = weighted(*own, np.ones((len(subset), 2)))
         elif name == "hellinger":
             expected = by_quadrature(*own)
         else:
@@ -134,6 +138,71 @@ def test_a_model_with_it_learns_and_comes_back_from_a_file(name, tmp_path):
     model.save(tmp_path / "m.keras")
     copy, seed = keras.models.load_model(tmp_path / "m.keras"), tf.constant([1, 2])
     np.testing.assert_array_equal(copy.loss_terms(inputs, seed).loss, model.loss_terms(inputs, seed).loss)
+
+
+def test_a_geometric_mean_with_the_prior_is_mmjsds_dynamic_prior():
+    """Of what a row has, with equal powers 1/(n + 1); of nothing, the prior itself."""
+    flags = np.random.default_rng(2).random((6, 3)) < 0.6
+    given = experts(flags)
+    loc, scale = pooled(pooling.GeometricMean(with_prior=True), given)
+    for row, (number, subset) in itertools.product(range(6), enumerate(SUBSETS)):
+        members = [m for m in subset if flags[row, m]]
+        own = [np.asarray(x, float)[row, members] for x in (given.loc, given.scale)]
+        total = (own[1] ** -2.0).sum(axis=0) + 1.0
+        np.testing.assert_allclose(loc[row, number], (own[0] / own[1] ** 2).sum(axis=0) / total, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(scale[row, number], np.sqrt((len(members) + 1) / total), rtol=1e-5)
+
+
+def test_mmjsd_translates_from_its_dynamic_prior_by_a_second_model_of_its_networks():
+    model = small.compiled(joint_posterior="mmjsd", objective=mopoe.objectives.MMJSD())
+    layer = mopoe.MixtureOfProducts("full", pooling=pooling.GeometricMean(with_prior=True))
+    other = mopoe.MultimodalVAE(model.encoders, model.decoders, joint_posterior=layer)
+    model.fit(small.rows(24), epochs=1, verbose=0)
+    given = {name: x for name, x in small.rows(9).items() if name != "word"}
+    q, own = other.encode(given).joint, model.encode(given)
+    precision = [1.0 / np.square(own.expert(name).scale[:, 0]) for name in given]
+    np.testing.assert_allclose(q.scale[:, 0], np.sqrt(3.0 / (1.0 + sum(precision))), rtol=1e-5)
+    assert other.translate(given, to="word", seed=0).shape == (9, *small.SHAPES["word"])
+
+
+PAIRS = ["a", "b", "c", ("a", "b"), ("a", "c"), ("b", "c")]
+
+
+def test_hoelder_pooling_is_the_squared_sum_of_roots():
+    """The density of the mixture is a row's constant times ( sum sqrt q )^2, of what the row has, at any z; and its first
+    two moments are those of `Hellinger`."""
+    flags = np.array([[1, 1, 1], [1, 1, 1], [1, 0, 1], [1, 1, 0], [0, 0, 1], [0, 0, 0]], bool)
+    given = experts(flags)
+    layer = mopoe.MixtureOfProducts(PAIRS, pooling=pooling.Hoelder(), modalities=NAMES)
+    joint = layer.joint(given)
+    z = np.random.default_rng(3).normal(size=(50, 6, 2))
+    log_prob = joint.log_prob(tf.constant(z, tf.float32)).numpy()
+    log_q = Normal.log_probs(tf.constant(z, tf.float32), given.loc, given.scale).numpy()  # [50, 6, 3]
+    expected = 2.0 * np.log((flags * np.exp(0.5 * log_q)).sum(axis=-1), where=flags.any(axis=1), out=np.zeros((50, 6)))
+    np.testing.assert_allclose(np.ptp(log_prob - expected, axis=0)[:5], 0.0, atol=1e-4)
+    np.testing.assert_allclose(log_prob[:, 5], -0.5 * (z[:, 5] ** 2).sum(-1) - np.log(2.0 * np.pi), rtol=1e-4)
+    weights, loc, scale = (x.numpy() for x in (joint.weights[..., None], joint.loc, joint.scale))
+    np.testing.assert_allclose(weights.sum(axis=1), 1.0, rtol=1e-6)
+    first = (weights * loc).sum(axis=1)
+    second = np.sqrt((weights * (scale**2 + (loc - first[:, None]) ** 2)).sum(axis=1))
+    moments = mopoe.MixtureOfProducts("full", pooling=pooling.Hellinger(), modalities=NAMES).joint(given)
+    np.testing.assert_allclose(first, moments.loc[:, 0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(second, moments.scale[:, 0], rtol=1e-4)
+
+
+def test_hoelders_weights_are_those_of_experts_that_agree():
+    """The same three: pairs weigh twice; far apart: nothing is left of pairs. The largest subsets keep their weights."""
+    names, flags = NAMES, tf.ones([1, 3], tf.bool)
+    layer = mopoe.MixtureOfProducts(PAIRS, pooling=pooling.Hoelder(), modalities=NAMES)
+    for distance, expected in ((0.0, [1 / 9] * 3 + [2 / 9] * 3), (100.0, [1 / 5] * 3 + [2 / 5, 0.0, 0.0])):
+        loc = tf.constant([[[0.0, 0.0], [0.0, 0.0], [distance, 0.0]]])
+        given = Experts(names, loc, tf.ones([1, 3, 2]), flags, Normal)
+        weights = layer.joint(given).weights[0]
+        np.testing.assert_allclose(weights, expected, rtol=1e-5, atol=1e-6)
+        pairs = np.array(expected) * [0, 0, 0, 1, 1, 1]
+        np.testing.assert_allclose(
+            layer.maximal_components(given).weights[0], pairs / pairs.sum(), rtol=1e-5, atol=1e-6
+        )
 
 
 def test_correlation_0_is_the_product_and_equal_weights_the_geometric_mean():

@@ -52,6 +52,8 @@ METHODS = {
     "helvae": methods.HELVAE,
     "mohelvae": methods.MoHELVAE,
     "gpoe": methods.GPoE,
+    "hoelder": methods.Hoelder,
+    "hoelder_plus": methods.HoelderPlus,
     "crmvae": methods.CRMVAE,
     "every_subset": methods.EverySubset,
     "masked": methods.Masked,

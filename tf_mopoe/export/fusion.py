@@ -69,12 +69,13 @@ def fuse(
             them. What a row does not have may hold anything, NaN included.
         modalities: names of all modalities that the model has.
         has: {name: bool [B]}; a modality that is not named is there for every row of its expert.
-        prior_expert: when the prior N(0, I) is one more expert of a "product": "full" (default: in the rows that have all
-            modalities, if the model has two or more), "all" (or "conjunctive", which is the same), or "none".
-        pooling: "product" (default), "weighted", "hellinger" or "correlated".
+        prior_expert: when the prior N(0, I) is one more expert of a "product" or "geometric" mean: "full" (default:
+            in the rows that have all modalities, if the model has two or more), "all" (or "conjunctive", which is the
+            same), or "none".
+        pooling: "product" (default), "weighted", "geometric", "hellinger" or "correlated".
         weights: {name: [D]} of all modalities, 0 or more, for "weighted".
         correlation: a number from 0 to below 1, for "correlated".
-        left_out: names of modalities that are fused only in the rows that have nothing else, for a "product".
+        left_out: names of modalities that are fused only in the rows that have nothing else, likewise.
 
     Returns:
         loc, scale: float32 [B, D]. A row that has nothing: the prior, 0 and 1.
@@ -99,19 +100,22 @@ def fuse(
         raise ValueError(
             f'`prior_expert` must be "full", "all", "none" or "conjunctive". Received: prior_expert={prior_expert!r}'
         )
-    if pooling not in ("product", "weighted", "hellinger", "correlated"):
+    if pooling not in ("product", "geometric", "weighted", "hellinger", "correlated"):
         raise ValueError(
-            f'`pooling` must be "product", "weighted", "hellinger" or "correlated". Received: pooling={pooling!r}'
+            '`pooling` must be "product", "geometric", "weighted", "hellinger" or "correlated". '
+            f"Received: pooling={pooling!r}"
         )
     loc, scale, members = stacked(experts, has)
     count = members.sum(axis=1)  # [B]
-    if pooling == "product":
+    if pooling in ("product", "geometric"):
         others = members & np.array([name not in left_out for name in experts])
         members = np.where(others.any(axis=1, keepdims=True), others, members)
         count = members.sum(axis=1)
         complete = (count == len(modalities)) & (len(modalities) > 1)
         power = {"full": complete, "none": count < 0}.get(prior_expert, count >= 0)
         loc, scale = product(loc, scale, members, power)
+        if pooling == "geometric":
+            scale *= np.sqrt(count + power)[:, None]
     elif pooling == "weighted":
         loc, scale = weighted(loc, scale, members, checked_weights(weights, experts, modalities, loc.shape[-1]))
     elif pooling == "correlated":

@@ -7,7 +7,7 @@ variables say so if there are none.
 
 from tf_mopoe.methods.joint_encoders import JMVAE, JNF, TELBO, EverySubset, Masked
 from tf_mopoe.methods.method import Method, WithInfoNCE
-from tf_mopoe.methods.mixtures import MMJSD, MMVAE, MMVM, CoDE, MoPoE
+from tf_mopoe.methods.mixtures import MMJSD, MMVAE, MMVM, CoDE, Hoelder, HoelderPlus, MoPoE
 from tf_mopoe.methods.private import CMVAE, DMVAE, MFM, MMVAEPlus, MoPoEPlus
 from tf_mopoe.methods.products import CRMVAE, HELVAE, MVAE, MVTCAE, GPoE, Kurle, MoHELVAE
 
@@ -28,6 +28,8 @@ __all__ = [
     "CoDE",
     "EverySubset",
     "GPoE",
+    "Hoelder",
+    "HoelderPlus",
     "Kurle",
     "MMVAEPlus",
     "Masked",
@@ -47,6 +49,8 @@ NAMES = {
     "every_subset": EverySubset,
     "gpoe": GPoE,
     "helvae": HELVAE,
+    "hoelder": Hoelder,
+    "hoelder_plus": HoelderPlus,
     "jmvae": JMVAE,
     "jnf": JNF,
     "kurle": Kurle,

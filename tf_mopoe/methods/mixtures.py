@@ -1,6 +1,7 @@
 """Methods whose joint posterior is a mixture."""
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -69,3 +70,24 @@ class CoDE(Method):
     def parts(self, encoders: Mapping[str, GaussianEncoder]) -> dict[str, Any]:
         layer = MixtureOfProducts(pooling=pooling.Correlated(self.correlation), learned_weights=True)
         return {"joint_posterior": layer, "objective": objectives.CoDE(self.beta)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Hoelder(Method):
+    """Hoelder pooling: the mixture ( sum{ sqrt( q[m] ) : m } )^2 of single experts and pairs (ICML 2026; its smallest beta).
+
+    The published code was not at hand: the bound is that of `IWAE` with one sample of each component.
+    """
+
+    beta: Scheduled = 1.0
+
+    def parts(self, encoders: Mapping[str, GaussianEncoder]) -> dict[str, Any]:
+        subsets = [*itertools.combinations(encoders, 1), *itertools.combinations(encoders, 2)]
+        layer = MixtureOfProducts(subsets, pooling=pooling.Hoelder())
+        return {"joint_posterior": layer, "objective": objectives.IWAE(1, self.beta)}
+
+
+class HoelderPlus(Hoelder):
+    """Hoelder+: the same with private latent variables, MMVAE+'s rule for pairs (ICML 2026)."""
+
+    needs_private = True

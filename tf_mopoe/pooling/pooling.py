@@ -40,6 +40,7 @@ class Pooling(keras.layers.Layer):
         loc, scale = self.pool(*masked(experts), members, experts.names)
         some = tf.reduce_any(members, axis=-1)[..., None]
         loc, scale = tf.where(some, loc, 0.0), tf.where(some, scale, 1.0)
+        weights = self.weigh(weights, experts, members, loc, scale)
         return Mixture(weights, loc, scale, experts.family, experts.names, membership)
 
     def pool(
@@ -53,6 +54,19 @@ class Pooling(keras.layers.Layer):
             names: of the M modalities.
         """
         raise NotImplementedError
+
+    def weigh(
+        self, weights: tf.Tensor, experts: Experts, members: tf.Tensor, loc: tf.Tensor, scale: tf.Tensor
+    ) -> tf.Tensor:
+        """Return the mixture's weights, [B, S]: those given, in the default, or by what the experts say.
+
+        Args:
+            weights: [B, S], 0 for a subset that the row cannot form.
+            experts: `Experts` of M modalities.
+            members: bool [B, S, M], the experts that are pooled.
+            loc, scale: [B, S, D], of the pooled subsets.
+        """
+        return weights
 
     def get_build_config(self) -> None:
         return None  # the joint posterior builds it

@@ -174,8 +174,8 @@ class MixtureOfProducts(JointPosterior):
         weights = joint.weights
         size = tf.constant([float(len(subset)) for subset in self.available_subsets(experts.names)])
         size = tf.where(weights > 0.0, size, -1.0)
-        chosen = tf.cast((size == tf.reduce_max(size, axis=-1, keepdims=True)) & (weights > 0.0), tf.float32)
-        return joint.reweighted(chosen * rounding.reciprocal(tf.reduce_sum(chosen, axis=-1, keepdims=True)))
+        largest = tf.cast(size == tf.reduce_max(size, axis=-1, keepdims=True), tf.float32) * weights
+        return joint.reweighted(largest * rounding.reciprocal(tf.reduce_sum(largest, axis=-1, keepdims=True)))
 
     def draws(self, names: Sequence[str]) -> bool:
         """Return whether the subsets of these modalities are too many to be listed, so that some are drawn."""
