@@ -38,14 +38,15 @@ def finish(process):
 def main(name, *words):
     """What `python -m trainers.<name> <words>` prints, in this process; its errors are raised as they are.
 
-    The module is imported and its flags are parsed afresh; the working folder is the project's. `--deterministic` sets a
-    mode that TensorFlow cannot leave again: it has no effect here.
+    The module is imported and its flags are parsed afresh; the working folder is the project's. `--deterministic` sets
+    modes that TensorFlow cannot leave again: it has no effect here.
     """
     levels, output = (absl_logging.get_verbosity(), tf.get_logger().level), io.StringIO()
     with (
         no_flags(),
         fresh(f"trainers.{name}") as module,
         mock.patch.object(tf.config.experimental, "enable_op_determinism"),
+        mock.patch.object(tf.config.optimizer, "set_experimental_options"),
         contextlib.chdir(ROOT),
         contextlib.redirect_stdout(output),
     ):

@@ -57,7 +57,7 @@ def test_a_word_that_is_no_flag_is_a_usage_error(run, words):
         (["train", "--dataset=digits", "--data_dir=/x"], "--data_dir has no effect with --dataset=digits"),
         (["train", "--dataset=digits", "--backgrounds=/x"], "--backgrounds has no effect with --dataset=digits"),
         (["train", "--dataset=polymnist", "--speech=/x"], "--speech has no effect with --dataset=polymnist"),
-        (["train", "--private_beta=2"], "--private_beta has no effect without --private_dim"),
+        (["train", "--method=mopoe", "--private_beta=2"], "--private_beta has no effect without --private_dim"),
         (["train", "--method=cmvae", "--private_dim=0"], "--private_dim must be 1 or more with --method=cmvae"),
         (["train", "--warm_up_beta=2"], "--warm_up_beta has no effect without --warm_up_epochs"),
     ],

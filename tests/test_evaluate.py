@@ -79,7 +79,7 @@ def test_a_record_holds_the_model_and_what_it_makes(evaluated):
                 np.testing.assert_allclose(example[f"{name}_to_{other}"], made, atol=1e-5)
     card = (record / "README.md").read_text()
     assert (run / "evaluation" / "table.md").read_text().strip() in card
-    assert "--dataset=digits --method=mopoe --latent_dim=4 --epochs=2 --batch_size=32 --missing_rate=0.2 " in card
+    assert "--dataset=digits --method=mopoe_plus --latent_dim=4 --epochs=2 --batch_size=32 --missing_rate=0.2 " in card
     assert "--missing_rate=0.2 --train_rows=192 --deterministic=True --out=" in card
     assert "trainers.export --run=saved_models/tiny --edge=saved_models/tiny/edge --quantization=int8\n" in card
     reported = "".join(path.read_text() for path in record.glob("*.*") if path.suffix in (".md", ".json"))

@@ -126,6 +126,7 @@ def test_a_run_leaves_all_its_files(finished):
         "step",
         "loss",
         "kl",
+        "private_kl",
         "elbo",
         *(f"reconstruction_{n}" for n in ("image", "speech", "word")),
         "seconds",

@@ -27,7 +27,7 @@ from trainers.run_folder import RunFolder, device, write_json
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("dataset", "digits", sorted(EXPERIMENTS), "What to learn.")
-flags.DEFINE_enum("method", "mopoe", sorted(METHODS), "Joint posterior and objective: trainers/methods.py.")
+flags.DEFINE_enum("method", "mopoe_plus", sorted(METHODS), "Joint posterior and objective: trainers/methods.py.")
 flags.DEFINE_list("method_settings", [], "Fields of the method other than its defaults: num_components=10,weight=80.")
 flags.DEFINE_integer("latent_dim", None, "Number of latent variables. Default: the data set's own.", lower_bound=1)
 flags.DEFINE_integer(
@@ -86,6 +86,8 @@ def main(_):
     keras.utils.set_random_seed(FLAGS.seed)
     if FLAGS.deterministic:
         tf.config.experimental.enable_op_determinism()
+        # It orders sums by the operations' names, which are others in a model that comes from a checkpoint.
+        tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
     keras.config.set_dtype_policy(FLAGS.precision)
     settings = resolved_flags(EXPERIMENTS[FLAGS.dataset])
     if not settings["private_dim"]:
