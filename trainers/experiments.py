@@ -107,7 +107,7 @@ class MnistSvhnText:
     label_functions = {"text": nearest_digit}
     other_label_functions = {"text": functools.partial(nearest_digit, expected=True)}
     private_dim = 4
-    private_temperature = {"mnist": 0.0, "svhn": 0.0, "text": 1.0}  # as of the digits
+    private_temperature = 0.5  # at 0 SVHN is the grey between bright and dark digits
 
     def __init__(self, data_dir):
         """`data_dir`: folder with (or for) MNIST and SVHN, see `datasets.mnist_svhn_text`."""
