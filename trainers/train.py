@@ -33,7 +33,7 @@ flags.DEFINE_integer("latent_dim", None, "Number of latent variables. Default: t
 flags.DEFINE_integer(
     "private_dim",
     None,
-    "Latent variables of each modality's own, besides the shared ones. Default: 0, but the data set's own for a method "
+    "Latent variables of each modality's own, besides the shared ones. Default: 0, but the data set's number for a method "
     "that is about them.",
     lower_bound=0,
 )

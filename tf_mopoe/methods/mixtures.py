@@ -74,9 +74,10 @@ class CoDE(Method):
 
 @dataclasses.dataclass(frozen=True)
 class Hoelder(Method):
-    """Hoelder pooling: the mixture ( sum{ sqrt( q[m] ) : m } )^2 of single experts and pairs (ICML 2026; its smallest beta).
+    """Hoelder pooling: the mixture ( sum{ sqrt( q[m] ) : m } )^2 of single experts and pairs (Vo et al., ICML 2026).
 
-    The published code was not at hand: the bound is that of `IWAE` with one sample of each component.
+    The published code was not available: the bound is that of `IWAE` with one sample of each component, and the default beta
+    the smallest of those that the paper tried.
     """
 
     beta: Scheduled = 1.0
@@ -88,6 +89,9 @@ class Hoelder(Method):
 
 
 class HoelderPlus(Hoelder):
-    """Hoelder+: the same with private latent variables, MMVAE+'s rule for pairs (ICML 2026)."""
+    """Hoelder+: the same with private latent variables (Vo et al., ICML 2026).
+
+    Where z comes from a pair, its two modalities decode with their own w, all others with one from the auxiliary prior.
+    """
 
     needs_private = True

@@ -13,12 +13,12 @@ from tf_mopoe.pooling.pooling import Pooling
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
 class GeometricMean(Pooling):
-    """The normalised geometric mean of the experts of a subset: their product, with the spread of one of them.
+    """The normalised geometric mean of the experts of a subset: the mean of their product, with n times its variance.
 
         precision = mean{ 1 / scale[m]^2 : m };   loc = mean{ loc[m] / scale[m]^2 : m } / precision
 
-    With the prior it is mmJSD's dynamic prior, prod{ q[m] : m }^(1/(n+1)) * p(z)^(1/(n+1)) (Sutter et al. 2020), from which
-    that method may translate:
+    With the prior it is mmJSD's dynamic prior, ( p(z) * prod{ q[m] : m } )^(1/(n+1)) with p(z) = N(0, I) (Sutter et al.
+    2020). To translate from it, make a second model of the trained one's parts:
 
         MultimodalVAE(model.encoders, model.decoders, joint_posterior=MixtureOfProducts("full", pooling=GeometricMean(True)))
 
@@ -50,15 +50,22 @@ class GeometricMean(Pooling):
 
 @keras.saving.register_keras_serializable(package="tf_mopoe")
 class Hoelder(GeometricMean):
-    """Geometric means, each in proportion to how far its experts agree: with single experts and pairs, Hoelder pooling.
+    """A mixture of geometric means that weighs each by how far its experts agree.
 
-        q(z | X)  ~  ( sum{ sqrt( q[m](z) ) : m } )^2  =  sum{ q[i] : i } + 2 * sum{ S[i, j] * q[i, j] : i < j }
+    Of single experts and pairs it is Hoelder pooling with exponent 1/2: q(z | X) is proportional to
 
-    The pair q[i, j] is the geometric mean, S[i, j] the Bhattacharyya coefficient, 1 for experts that are the same. So the
-    weights depend on the data: n! * S of a subset of n, normalised over those that a row can form. `ELBO`, which draws a
-    component, passes no gradient to them; `IWAE` does. `Hellinger` is the one Gaussian of the same moments.
+        ( sum{ sqrt( q[m](z) ) : m } )^2  =  sum{ q[i](z) : i } + 2 * sum{ S[i, j] * q[i, j](z) : i < j }
 
-    Reference: "Hoelder" pooling (ICML 2026), as it is described by others.
+    where q[i, j] is the geometric mean of two experts, normalised, and S[i, j], by which it was divided, their Bhattacharyya
+    coefficient: 1 for experts that are the same. In general a subset of n experts weighs n! * S, with S the integral of
+    prod{ q[m] : m }^(1/n), times its weight in the layer; normalised over the subsets that a row can form. Other lists than
+    singles and pairs give another mixture than ( ... )^2. `Hellinger` is the one Gaussian of the same moments.
+
+    The weights depend on the data. `ELBO`, which draws a component, passes them no gradient of the reconstruction; `IWAE`
+    does.
+
+    Reference: Vo, Martinez-Garcia, Valera, "Hoelder++: Improving the quality-coherence trade-off in multimodal VAEs", ICML
+    2026 (known here from its abstract and summaries).
     """
 
     def __init__(self, **kwargs):
@@ -67,7 +74,7 @@ class Hoelder(GeometricMean):
     def weigh(
         self, weights: tf.Tensor, experts: Experts, members: tf.Tensor, loc: tf.Tensor, scale: tf.Tensor
     ) -> tf.Tensor:
-        # The log of S: 1/2 the sum over D of log(scale^2) - mean(log scale[m]^2) - (mean(T loc[m]^2) - mean(T) loc^2).
+        # log S = sum{ log(scale) - mean(log scale[m]) - 1/2 ( mean(loc[m]^2 / scale[m]^2) - loc^2 / scale^2 ) : D }
         own, spread = masked(experts)
         center = tf.reduce_mean(own, axis=1, keepdims=True)  # near the experts: little is lost in the difference
         own, loc = own - center, loc - center
