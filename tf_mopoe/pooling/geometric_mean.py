@@ -74,16 +74,14 @@ class Hoelder(GeometricMean):
     def weigh(
         self, weights: tf.Tensor, experts: Experts, members: tf.Tensor, loc: tf.Tensor, scale: tf.Tensor
     ) -> tf.Tensor:
-        # log S = sum{ log(scale) - mean(log scale[m]) - 1/2 ( mean(loc[m]^2 / scale[m]^2) - loc^2 / scale^2 ) : D }
+        # log S = sum{ log(scale) - mean(log scale[m]) - 1/2 mean(((loc[m] - loc) / scale[m])^2) : D }
         own, spread = masked(experts)
-        center = tf.reduce_mean(own, axis=1, keepdims=True)  # near the experts: little is lost in the difference
-        own, loc = own - center, loc - center
         members = tf.cast(members, tf.float32)
         count = tf.reduce_sum(members, axis=-1)  # [B, S]
         share = members / tf.maximum(count, 1.0)[..., None]
         log_spread = tf.math.log(scale) - tf.einsum("bsm,bmd->bsd", share, tf.math.log(spread))
-        distance = tf.einsum("bsm,bmd->bsd", share, tf.square(own / spread)) - tf.square(loc / scale)
-        log_overlap = tf.reduce_sum(log_spread - 0.5 * tf.nn.relu(distance), axis=-1)
+        apart = tf.square((own[:, None] - loc[:, :, None]) / spread[:, None])  # [B, S, M, D]
+        log_overlap = tf.reduce_sum(log_spread - 0.5 * tf.einsum("bsm,bsmd->bsd", share, apart), axis=-1)
         log_weights = tf.math.log(tf.where(weights > 0.0, weights, 1.0)) + tf.math.lgamma(count + 1.0) + log_overlap
         return tf.nn.softmax(tf.where(weights > 0.0, log_weights, ABSENT))
 
