@@ -24,8 +24,8 @@ class MixtureOfProducts(JointPosterior):
     """Experts of the modalities -> q(z | X) = sum{ w[s] * prod{ q(z | x[m]) : m in s } : s in subsets }.
 
     The products are normalised, the weights uniform over the subsets that a row can form from what it has (unless they are
-    learned, or set by the pooling, as `pooling.Hoelder` does). A row that
-    can form none of the subsets has one component, the product of all its experts; with nothing at all, the prior.
+    learned, or set by the pooling, as `pooling.Hoelder` does). A row that can form none of the subsets has one component,
+    the product of all its experts; with nothing at all, the prior.
     Reference: Sutter, Daunhawer, Vogt, "Generalized Multimodal ELBO", ICLR 2021, definition 1. MVAE (Wu & Goodman 2018)
     and MMVAE (Shi et al. 2019) are `subsets="full", prior_expert="all"` and `subsets="unimodal", prior_expert="none"`.
 
