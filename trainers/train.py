@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
+from tf_mopoe import methods
 from trainers import checkpoints, commands, experiments, loop, reading
 from trainers.experiments import EXPERIMENTS
 from trainers.methods import METHODS
@@ -194,9 +195,7 @@ def new_model(experiment, settings):
 def method(experiment, settings):
     """Return the `Method` of a run's flags."""
     preset = METHODS[settings["method"]](beta(experiment, settings))
-    numbers = {f.name: getattr(preset, f.name) for f in dataclasses.fields(preset) if f.name != "beta"}
-    numbers = {name: value for name, value in numbers.items() if type(value) in (int, float)}
-    changes = {}
+    numbers, changes = numbers_of(preset), {}
     for setting in settings["method_settings"]:
         name, _, text = setting.partition("=")
         try:
@@ -206,7 +205,22 @@ def method(experiment, settings):
             raise app.UsageError(
                 f"--method_settings must be name=number, of --method={settings['method']}: {known}. Received: {setting}"
             ) from None
-    return dataclasses.replace(preset, **changes)
+    return changed(preset, changes)
+
+
+def numbers_of(preset):
+    """Return the numbers among the fields of a `Method`, but for beta, and of one that it is on top of: {name: value}."""
+    fields = [(f.name, getattr(preset, f.name)) for f in dataclasses.fields(preset) if f.name != "beta"]
+    inner = [numbers_of(value) for _, value in fields if isinstance(value, methods.Method)]
+    return dict(field for field in fields if type(field[1]) in (int, float)) | dict(*inner)
+
+
+def changed(preset, changes):
+    """Return the `Method` with other numbers, {name: value}, its own or of one that it is on top of."""
+    fields = {f.name: getattr(preset, f.name) for f in dataclasses.fields(preset)}
+    inner = {name: changed(value, changes) for name, value in fields.items() if isinstance(value, methods.Method)}
+    own = {name: value for name, value in changes.items() if name in fields}
+    return dataclasses.replace(preset, **inner, **own)
 
 
 def beta(experiment, settings):
