@@ -30,6 +30,9 @@ flags.DEFINE_bool("weights", True, "The model, its classifiers and example rows 
 EXAMPLES = 4  # rows
 # The other flags that shape a run, with their defaults.
 PLAIN = {
+    "method_settings": [],
+    "reconstruction_weights": "own",
+    "learned_scales": False,
     "seed": 0,
     "precision": "float32",
     "missing_rate": 0.0,
@@ -101,14 +104,7 @@ def write_example(model, experiment, seed, path):
 
 def card(out, experiment, settings, given, trained, metrics, table):
     """Return the model card, in the form of the Hugging Face hub's; `given`: the flags of the data that had a value."""
-    command = ["python -m trainers.train", f"--dataset={settings['dataset']}", f"--method={settings['method']}"]
-    defaults = experiment.defaults
-    command += [f"--{name}={settings[name]}" for name in defaults if settings[name] != defaults[name]]
-    usual = {"private_dim": experiments.private_dim(experiment, settings["method"])}
-    shaping = usual | PLAIN | {"private_beta": settings["beta"]}
-    command += [f"--{name}={settings[name]}" for name, plain in shaping.items() if settings.get(name, plain) != plain]
-    command += [f"--{name}=..." for name in given]
-    last = trained["train"]
+    command, last = training_command(experiment, settings, given), trained["train"]
     use = f"""
 ## Use
 
@@ -135,7 +131,7 @@ generates {experiment.description}, and nothing here was made to be relied on.
 {use if FLAGS.weights else ""}
 ## Training
 
-    {" ".join(command)} --out=runs/{FLAGS.name}
+    {command} --out=runs/{FLAGS.name}
 
 tf_mopoe {mopoe.__version__}, commit {trained["commit"]}; {last["epoch"]} epochs, {last["step"]} steps, \
 {trained["seconds"]:.0f} s on {trained["device"]}. All flags: flags.json.
@@ -149,6 +145,17 @@ Data: {experiment.data}
 
 Definitions and sources: the docstrings of `tf_mopoe.evaluation`. All figures: metrics.json.
 """
+
+
+def training_command(experiment, settings, given):
+    """Return the command of a run but for --out, with all that is not its default."""
+    usual = experiment.defaults | PLAIN
+    usual |= {"private_dim": experiments.private_dim(experiment, settings["method"]), "private_beta": settings["beta"]}
+    changed = {name: settings[name] for name, plain in usual.items() if settings.get(name, plain) != plain}
+    command = ["python -m trainers.train"]
+    for name, value in ({name: settings[name] for name in ("dataset", "method")} | changed).items():
+        command.append(f"--{name}={','.join(value) if isinstance(value, list) else value}")
+    return " ".join(command + [f"--{name}=..." for name in given])
 
 
 def exports(record):
