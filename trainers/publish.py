@@ -149,8 +149,8 @@ Definitions and sources: the docstrings of `tf_mopoe.evaluation`. All figures: m
 
 def training_command(experiment, settings, given):
     """Return the command of a run but for --out, with all that is not its default."""
-    usual = experiment.defaults | PLAIN
-    usual |= {"private_dim": experiments.private_dim(experiment, settings["method"]), "private_beta": settings["beta"]}
+    private_dim = experiments.private_dim(experiment, settings["method"])
+    usual = experiment.defaults | {"private_dim": private_dim} | PLAIN | {"private_beta": settings["beta"]}
     changed = {name: settings[name] for name, plain in usual.items() if settings.get(name, plain) != plain}
     command = ["python -m trainers.train"]
     for name, value in ({name: settings[name] for name in ("dataset", "method")} | changed).items():
