@@ -31,7 +31,7 @@ def read_npz(path, names=()):
 
     def load(path):
         try:
-            with np.load(path) as archive:
+            with open(path, "rb") as file, np.load(file) as archive:
                 arrays = dict(archive)
         except ValueError:  # NumPy's own advice would be to trust the file
             raise ValueError("no arrays of numbers") from None

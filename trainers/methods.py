@@ -33,8 +33,8 @@ METHODS = {
     "mopoe_mixture": lambda beta: Combined("mopoe", objectives.ELBO(beta), prior=priors.Mixture(40)),
     "mopoe_dreg": lambda beta: Combined("mopoe", dreg(beta)),
     "mopoe_contrastive": lambda beta: Combined("mopoe", objectives.Contrastive(objectives.ELBO(beta))),
-    "mopoe_infonce": lambda beta: Combined("mopoe", objectives.InfoNCE(objectives.ELBO(beta), weight=10.0)),
-    "mopoe_plus_infonce": lambda beta: methods.WithInfoNCE(methods.MoPoEPlus(beta), weight=10.0),
+    "mopoe_infonce": lambda beta: methods.WithInfoNCE(methods.MoPoE(beta)),
+    "mopoe_plus_infonce": lambda beta: methods.WithInfoNCE(methods.MoPoEPlus(beta)),
     "code": methods.CoDE,
     "mvae": lambda beta: methods.MVAE(beta, num_subsets=0),  # all and each alone
     "mvae_joint": lambda beta: Combined("mvae", objectives.ELBO(beta)),  # the bound of all modalities alone

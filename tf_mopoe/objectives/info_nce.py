@@ -28,14 +28,14 @@ class InfoNCE(Objective):
 
     Args:
         objective: L, such as `ELBO()`.
-        weight: 0 or more; default 1.0. (IDMVAE: 80, with 128 rows in a batch.)
+        weight: 0 or more; default 80.0, as in IDMVAE (which had 128 rows in a batch).
         temperature: above 0; default 1.0, as in IDMVAE.
 
     Raises:
         ValueError: for an objective that is none, or another weight or temperature.
     """
 
-    def __init__(self, objective: Objective, weight: Number = 1.0, temperature: Number = 1.0):
+    def __init__(self, objective: Objective, weight: Number = 80.0, temperature: Number = 1.0):
         if not isinstance(objective, Objective):
             raise ValueError(f"`objective` must be one of tf_mopoe.objectives. Received: objective={objective!r}")
         self.objective = objective
