@@ -25,7 +25,7 @@ def test_it_has_every_flag_that_shapes_a_run_and_is_not_as_usual():
         "dataset": "digits",
         "method": "mopoe",
     }
-    changed["method_settings"] = ["keep=0.25", "num_components=10"]
+    changed["method_settings"] = ["weight=5.0", "num_components=10"]
     command = publish.training_command(experiment, changed, sorted(sources))
     assert set(re.findall(r"--(\w+)=", command)) == flags - NOT_SHAPING
-    assert "--method_settings=keep=0.25,num_components=10 " in command
+    assert "--method_settings=weight=5.0,num_components=10 " in command

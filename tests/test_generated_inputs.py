@@ -260,7 +260,6 @@ ARGUMENTS = {
         lambda v: evaluation.latent_mixture(model(), ROWS, covariance=v),
         one_of("diag", "full"),
     ),
-    "MixtureOfProducts keep": (lambda v: mopoe.MixtureOfProducts(keep=v), lambda v: is_number(v) and 0.0 < v < 1.0),
     "latent_mixture num_components!": (lambda v: evaluation.latent_mixture(model(), ROWS, v), is_integer(1)),
     "train_classifier x": (lambda v: evaluation.train_classifier(v, LABELS), never),
     "train_classifier labels": (lambda v: evaluation.train_classifier(ROWS["image"], v), never),

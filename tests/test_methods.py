@@ -57,10 +57,10 @@ def test_the_trainer_sets_a_methods_numbers():
 
     assert method("mopoe_plus") == methods.MoPoEPlus(2.0)
     assert method("mopoe_plus", "num_components=10") == methods.MoPoEPlus(2.0, num_components=10)
-    assert method("mopoe_plus_infonce", "weight=80", "temperature=0.5").weight == 80.0
-    both = method("mopoe_plus_infonce", "keep=0.25", "weight=80")
-    assert both == methods.WithInfoNCE(methods.MoPoEPlus(2.0, keep=0.25), weight=80.0)
-    known = r"--method=mopoe_plus: num_components=40, keep=0\.5\. Received: "
+    assert method("mopoe_plus_infonce", "weight=5", "temperature=0.5").weight == 5.0
+    both = method("mopoe_plus_infonce", "num_components=10", "weight=5")
+    assert both == methods.WithInfoNCE(methods.MoPoEPlus(2.0, num_components=10), weight=5.0)
+    known = "--method=mopoe_plus: num_components=40. Received: "
     for wrong in ("num_components=ten", "num_components", "beta=1.0", "weight=3"):
         with pytest.raises(app.UsageError, match=f"--method_settings must be name=number, of {known}{wrong}"):
             method("mopoe_plus", wrong)

@@ -64,7 +64,6 @@ REFUSED = {
     "num_subsets": lambda value, *_: objectives.MVAE(num_subsets=value),
     "weight": lambda value, *_: objectives.Contrastive(objectives.ELBO(), weight=value),
     "max_components": lambda value, *_: mopoe.MixtureOfProducts(max_components=value),
-    "keep": lambda value, *_: mopoe.MixtureOfProducts(keep=value),
     "private_beta": lambda value, *_: small.model(private_beta=value),
     "reconstruction_weights": lambda value, *_: small.model(
         reconstruction_weights=dict.fromkeys(small.SHAPES, 1.0) | {"word": value}
@@ -97,9 +96,7 @@ def test_what_is_no_such_number_is_refused_by_name(argument, value, model, tmp_p
         REFUSED[argument](value, model, tmp_path)
 
 
-@pytest.mark.parametrize(
-    "argument", ["scale", "beta", "alpha", "weight", "keep", "private_beta", "reconstruction_weights"]
-)
+@pytest.mark.parametrize("argument", ["scale", "beta", "alpha", "weight", "private_beta", "reconstruction_weights"])
 def test_an_integer_beyond_all_floats(argument, model, tmp_path):
     with pytest.raises(ValueError, match=rf"`?{argument}(`|\[).* must be .*Received: "):
         REFUSED[argument](10**400, model, tmp_path)

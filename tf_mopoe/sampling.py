@@ -42,8 +42,8 @@ def inverse_cdf(weights, u):
     return tf.reduce_sum(tf.cast(total <= u[..., None], tf.int32), axis=-1)
 
 
-def subsets(available, num_subsets, stream=None, keep=0.5):
-    """Draw non-empty subsets of what each row has, each modality kept with a probability: 0.5 is uniform over all.
+def subsets(available, num_subsets, stream=None):
+    """Draw subsets of what each row has, together uniform over all its non-empty ones.
 
     Their sizes are stratified over the draws of a row, small ones first: draw one of them by a uniform index. A subset of
     k of the n modalities is k neighbours in one random order of them all, from a random place on, around the end: any k of
@@ -54,7 +54,6 @@ def subsets(available, num_subsets, stream=None, keep=0.5):
         num_subsets: S.
         stream: of `tf_mopoe.streams`. Default: a fixed one, with the same numbers for every row, so that the draws of a
             row do not depend on the batch it comes in.
-        keep: between 0 and 1; default 0.5.
 
     Returns:
         membership: float [B, S, M]; no members in a row that has nothing.
@@ -68,7 +67,7 @@ def subsets(available, num_subsets, stream=None, keep=0.5):
     count = tf.reduce_sum(tf.cast(available, tf.int32), axis=1)  # n, [B]
     u = (tf.range(num_subsets, dtype=tf.float32) + uniform("size", 1)) / num_subsets  # [B, S]
     u = tf.minimum(u, 1.0 - 2.0**-24)
-    cdf = tf.gather(tf.constant(size_cdf(modalities, keep), tf.float32), count)  # [B, M]
+    cdf = tf.gather(tf.constant(size_cdf(modalities), tf.float32), count)  # [B, M]
     size = 1 + tf.reduce_sum(tf.cast(cdf[:, None] <= u[..., None], tf.int32), axis=-1)  # [B, S]
     keys = tf.where(available, uniform("order", modalities), 2.0)
     place = tf.argsort(tf.argsort(keys, axis=-1), axis=-1)  # of each modality in the order of the row, [B, M]
@@ -78,13 +77,7 @@ def subsets(available, num_subsets, stream=None, keep=0.5):
     return tf.cast((distance < size[..., None]) & available[:, None], tf.float32)
 
 
-def size_cdf(modalities, keep=0.5):
-    """Compute P(size <= k) of a non-empty subset of n modalities: NumPy [M + 1, M], row n, column k - 1."""
-    log_odds = math.log(keep / (1.0 - keep))
-    cdf = np.ones([modalities + 1, modalities])
-    cdf[0] = 0.0
-    for n in range(1, modalities + 1):
-        logs = [k * log_odds - math.lgamma(k + 1) - math.lgamma(n - k + 1) for k in range(1, n + 1)]
-        shares = np.exp(np.array(logs) - max(logs))
-        cdf[n, :n] = np.cumsum(shares) / np.sum(shares)
-    return cdf
+def size_cdf(modalities):
+    """Compute P(size <= k) of a uniform non-empty subset of n modalities: NumPy [M + 1, M], row n, column k - 1."""
+    counts = [[math.comb(n, k) for k in range(1, modalities + 1)] for n in range(modalities + 1)]
+    return np.array([[sum(row[: k + 1]) / max(sum(row), 1) for k in range(modalities)] for row in counts])

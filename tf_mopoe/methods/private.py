@@ -41,17 +41,15 @@ class MoPoEPlus(Method):
     """MoPoE+, this library's: all subsets, auxiliary private priors, a mixture as p(z) and p(w | z).
 
     The mixture starts near its centre with weights that stay equal, so that it does not collapse onto a few components.
-    `keep` is that of `MixtureOfProducts`: below 0.5 it favours small subsets.
     """
 
     beta: Scheduled = 2.5
     num_components: int = 40
-    keep: float = 0.5
     needs_private = True
 
     def parts(self, encoders: Mapping[str, GaussianEncoder]) -> dict[str, Any]:
         return {
-            "joint_posterior": MixtureOfProducts(keep=self.keep),
+            "joint_posterior": "mopoe",
             "objective": objectives.ELBO(self.beta),
             "prior": priors.Mixture(self.num_components),
             "private_prior": priors.GivenShared(),

@@ -1,6 +1,5 @@
 """The joint posterior: a mixture over subsets of the modalities of products of Gaussian experts."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -8,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from tf_mopoe import rounding, sampling
-from tf_mopoe.checks import as_text, check_count, is_number
+from tf_mopoe.checks import check_count
 from tf_mopoe.experts import Experts, masked
 from tf_mopoe.families import Normal
 from tf_mopoe.freezing import hand_down
@@ -24,16 +23,16 @@ from tf_mopoe.subsets import as_subset, component_weights, membership_matrix, su
 class MixtureOfProducts(JointPosterior):
     """Experts of the modalities -> q(z | X) = sum{ w[s] * prod{ q(z | x[m]) : m in s } : s in subsets }.
 
-    The products are normalised, the weights uniform over the subsets that a row can form from what it has (unless `keep`
-    favours small ones, or they are learned, or set by the pooling, as `pooling.Hoelder` does). A row that can form none of
-    the subsets has one component, the product of all its experts; with nothing at all, the prior. Reference: Sutter,
-    Daunhawer, Vogt, "Generalized Multimodal ELBO", ICLR 2021, definition 1. MVAE (Wu & Goodman 2018) and MMVAE (Shi et al.
-    2019) are `subsets="full", prior_expert="all"` and `subsets="unimodal", prior_expert="none"`.
+    The products are normalised, the weights uniform over the subsets that a row can form from what it has (unless they are
+    learned, or set by the pooling, as `pooling.Hoelder` does). A row that can form none of the subsets has one component,
+    the product of all its experts; with nothing at all, the prior.
+    Reference: Sutter, Daunhawer, Vogt, "Generalized Multimodal ELBO", ICLR 2021, definition 1. MVAE (Wu & Goodman 2018)
+    and MMVAE (Shi et al. 2019) are `subsets="full", prior_expert="all"` and `subsets="unimodal", prior_expert="none"`.
 
     With many modalities the powerset is not enumerated: where the modalities of a call have more than `max_components`
-    subsets, each row has `num_components` of them, drawn by their weights (again with each seed): averages over the
-    components, such as the KL of `ELBO(kl="components")` and the reconstruction, are unbiased estimates of those over all.
-    The log of the density of drawn components (`kl="mixture"`, `IWAE`) is not: that bound stays one, but is looser.
+    subsets, each row has `num_components` of them, drawn uniformly (again with each seed): averages over the components,
+    such as the KL of `ELBO(kl="components")` and the reconstruction, are unbiased estimates of those over all. The log of
+    the density of drawn components (`kl="mixture"`, `IWAE`) is not: that bound stays one, but is looser.
 
     Args:
         subsets: "powerset" (default), "unimodal", "unimodal_and_prior", "full", or a list of tuples of modality names.
@@ -45,11 +44,7 @@ class MixtureOfProducts(JointPosterior):
         pooling: how a subset's experts become one Gaussian, of `tf_mopoe.pooling`, in place of the product and its
             `prior_expert`. Default: `pooling.Product(prior_expert)`.
         learned_weights: whether the weights of the subsets are learned, softmax(logits) over those that a row can form
-            (`objectives.CoDE` trains them; `ELBO`, which draws a component, does not). Default: False.
-        keep: probability with which each modality that a row has is in a subset, independently of the others; of what can be
-            formed, weights in proportion to (keep / (1 - keep))^size. Default 0.5: all equal. Of five modalities one subset
-            in six is a single one then; with 0.25 every second one is, so that more is learned from few. What `translate`
-            infers from stays all that is given.
+            (`objectives.CoDE` trains them; `ELBO`, which draws a component, does not). Default: False, they are equal.
 
     Call:
         experts: {name: tfd.MultivariateNormalDiag [B] x [D]} of some or all of the modalities. With "unimodal" and no
@@ -59,8 +54,8 @@ class MixtureOfProducts(JointPosterior):
         Returns a `tfd.Mixture`, batch shape [B], event shape [D], over the subsets of the modalities in `experts`.
 
     Raises:
-        ValueError: for an unknown family, prior rule or modality, products of experts that have none, learned weights of
-            subsets that are drawn, or a `keep` that is not between 0 and 1.
+        ValueError: for an unknown family, prior rule or modality, products of experts that have none, or learned weights of
+            subsets that are drawn.
     """
 
     def __init__(
@@ -72,7 +67,6 @@ class MixtureOfProducts(JointPosterior):
         modalities: Sequence[str] | None = None,
         pooling: Pooling | None = None,
         learned_weights: bool = False,
-        keep: float = 0.5,
         **kwargs,
     ):
         if pooling is not None and (prior_expert is not None or not isinstance(pooling, Pooling)):
@@ -80,8 +74,6 @@ class MixtureOfProducts(JointPosterior):
                 "`pooling` must be one of tf_mopoe.pooling, without `prior_expert`. "
                 f"Received: pooling={pooling!r}, prior_expert={prior_expert!r}"
             )
-        if not is_number(keep, 1.0) or keep in (0.0, 1.0):
-            raise ValueError(f"`keep` must be a number between 0 and 1, and neither. Received: keep={as_text(keep)}")
         super().__init__(**kwargs)
         named = isinstance(subsets, str)
         subset_names(subsets if named else "full", ("any",))  # is it a family?
@@ -90,7 +82,6 @@ class MixtureOfProducts(JointPosterior):
         self.max_components = check_count("max_components", max_components)
         self.num_components = check_count("num_components", num_components)
         self.learned_weights, self.logits = bool(learned_weights), None
-        self.keep = float(keep)
         self.bind(modalities)
         hand_down(self)
 
@@ -135,12 +126,11 @@ class MixtureOfProducts(JointPosterior):
         if self.draws(names):
             weights = tf.fill([tf.shape(experts.loc)[0], self.num_components], 1.0 / self.num_components)
             stream = q.stream.child("subsets") if q is not None and q.stream is not None else None
-            membership = sampling.subsets(experts.available, self.num_components, stream, self.keep)
-            return self.pooled(experts, membership, weights)
+            return self.pooled(experts, sampling.subsets(experts.available, self.num_components, stream), weights)
         subsets = self.available_subsets(names)
         membership = tf.constant(membership_matrix(subsets, names))
         weights, is_available = component_weights(membership, experts.available)
-        weights = self.weighted(weights, subsets)
+        weights = self.learned(weights, subsets)
         if experts.family is not Normal:
             return Mixture(weights, *masked(experts), experts.family, names, membership)
         if not self.has_singletons(subsets, names):
@@ -149,27 +139,20 @@ class MixtureOfProducts(JointPosterior):
             membership = tf.where(rest, 1.0, membership)
         return self.pooled(experts, membership, weights)
 
-    def weighted(self, weights: tf.Tensor, subsets: Sequence[Sequence[str]]) -> tf.Tensor:
-        """Return the weights [B, S] of the subsets, by their size and as learned, from equal ones."""
-        logits = self.learned_logits(subsets) if self.learned_weights else None
-        if self.keep != 0.5:
-            sizes = tf.constant([float(len(subset)) for subset in subsets])
-            by_size = sizes * math.log(self.keep / (1.0 - self.keep))
-            logits = by_size if logits is None else logits + by_size
-        return weights if logits is None else tf.nn.softmax(tf.where(weights > 0.0, logits, ABSENT))
-
-    def learned_logits(self, subsets: Sequence[Sequence[str]]) -> tf.Tensor | None:
-        """Return the logits of the subsets; None for all that is given, where that is not in the list."""
-        # Their order is that of the names, whatever the model's: files go by it.
+    def learned(self, weights: tf.Tensor, subsets: Sequence[Sequence[str]]) -> tf.Tensor:
+        """Return the weights [B, S], equal over the subsets that a row can form, or the learned ones."""
+        if not self.learned_weights:
+            return weights
+        # The logits' order is that of the names, whatever the model's: files go by it.
         everything = [frozenset(subset) for subset in subset_names(self.subsets, sorted(self.modalities))]
         wanted = [frozenset(subset) for subset in subsets]
-        if not set(wanted) <= set(everything):
-            return None
+        if not set(wanted) <= set(everything):  # all that is given, which is not in the list
+            return weights
         logits = tf.convert_to_tensor(self.logits)
         if wanted != everything:
             order = [everything.index(subset) for subset in wanted]
             logits = tf.linalg.matvec(tf.one_hot(order, len(everything)), logits)  # a dense gradient
-        return logits
+        return tf.nn.softmax(tf.where(weights > 0.0, logits, ABSENT))
 
     def pool(self, experts: Experts, q: Posterior | None = None) -> Mixture:
         if experts.family is not Normal:
@@ -219,7 +202,6 @@ class MixtureOfProducts(JointPosterior):
             "num_components": self.num_components,
             "pooling": None if product else keras.saving.serialize_keras_object(self.pooling),
             "learned_weights": self.learned_weights,
-            "keep": self.keep,
         }
 
     @classmethod
