@@ -45,7 +45,16 @@ def test_it_learns_from_digits_with_missing_rows(name):
 
 def test_the_trainer_has_private_latents_for_the_methods_that_are_about_them():
     wanted = {name for name in METHODS if experiments.private_dim(experiments.Digits, name)}
-    assert wanted == {"mopoe_plus", "mopoe_plus_infonce", "mmvae_plus", "cmvae", "hoelder_plus", "dmvae", "mfm"}
+    assert wanted == {
+        "mopoe_plus",
+        "mopoe_plus_infonce",
+        "mmvae_plus",
+        "cmvae",
+        "cmvae_infonce",
+        "hoelder_plus",
+        "dmvae",
+        "mfm",
+    }
     assert wanted == {n for n in METHODS if METHODS[n](1.0).needs_private}
     assert {experiments.private_dim(experiment, "cmvae") for experiment in experiments.EXPERIMENTS.values()} == {4, 32}
 

@@ -42,6 +42,7 @@ METHODS = {
     "mmvae_dreg": lambda beta: Combined("mmvae", dreg(beta)),
     "mmvae_plus": methods.MMVAEPlus,
     "cmvae": methods.CMVAE,
+    "cmvae_infonce": lambda beta: methods.WithInfoNCE(methods.CMVAE(beta)),
     "mfm": methods.MFM,  # the last modality, the word, is the label
     "dmvae": methods.DMVAE,
     "mmvae_laplace": lambda beta: Combined("mmvae", dreg(beta), LaplaceEncoder),  # with K = 10 and a fixed prior
