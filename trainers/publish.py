@@ -71,8 +71,7 @@ def publish(run, out):
         write_example(model, experiment, settings["seed"], out / "example.npz")
         (out / "classifiers").mkdir(exist_ok=True)
         for file in classifiers:
-            classifier = without_optimizer(reading.load_classifier(file))
-            write_aside(out / "classifiers" / file.name, classifier.save)
+            write_classifier(file, out / "classifiers" / file.name)
     write_json(out / "flags.json", settings)
     write_json(out / "metrics.json", {"training": trained, **metrics})
     table = (run / "evaluation" / "table.md").read_text()
@@ -88,6 +87,16 @@ def without_optimizer(model):
     copy = model.__class__.from_config(model.get_config())
     copy.set_weights(model.get_weights())
     return copy
+
+
+def write_classifier(source, path):
+    """Write a classifier without its optimizer; one of another record byte by byte, which git then keeps once."""
+    classifier = reading.load_classifier(source)
+    content = source.read_bytes()
+    if classifier.compiled:
+        write_aside(path, without_optimizer(classifier).save)
+    else:
+        write_aside(path, lambda aside: aside.write_bytes(content))
 
 
 def write_example(model, experiment, seed, path):
